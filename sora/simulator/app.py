@@ -1,0 +1,229 @@
+"""The simulator's endpoints: Chat Completions, embeddings, models, and what was asked so far."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flask import Blueprint, Flask, Response, abort, current_app, g, jsonify, request
+
+from sora.simulator import actions
+from sora.simulator.actions import Action, Cut, Pause, Write
+from sora.simulator.embeddings import DIMENSIONS, as_base64, embed
+from sora.simulator.player import HANDLER, Player
+from sora.simulator.recorder import Entry, Recorder
+from sora.simulator.scripts import OPTIONS, Script, UnknownScript, parse
+from sora.simulator.text import Answer
+
+_CREATED = 1_700_000_000
+"""What the list of models gives as their date."""
+
+_EMBEDDING_INPUTS = 2048
+_DIMENSIONS_LIMIT = 4096
+
+_ERRORS: Mapping[int, tuple[str, str | None, str]] = {
+    400: ("invalid_request_error", None, "The request was refused (simulated)."),
+    401: ("invalid_request_error", "invalid_api_key", "Incorrect API key provided (simulated)."),
+    404: ("invalid_request_error", "model_not_found", "The model does not exist (simulated)."),
+    429: ("requests", "rate_limit_exceeded", "Rate limit reached (simulated)."),
+    503: ("server_error", None, "The engine is currently overloaded, please try again later (simulated)."),
+}
+
+_v1 = Blueprint("v1", __name__, url_prefix="/v1")
+_control = Blueprint("control", __name__)
+
+
+def create_app() -> Flask:
+    """An app with its own record. Its answers need the server of `serve`: a script may cut the connection."""
+    app = Flask(__name__)
+    app.extensions["sora.simulator.recorder"] = Recorder()
+    app.register_blueprint(_v1)
+    app.register_blueprint(_control)
+    return app
+
+
+@_v1.before_request
+def _begin() -> None:
+    connection = f"{request.remote_addr}:{request.environ.get('REMOTE_PORT', '')}"
+    g.entry = _recorder().begin(request.path, dict(request.headers), connection=connection, now=time.time())
+    if not request.headers.get("Authorization", "").startswith("Bearer "):
+        abort(
+            _error(
+                401, "You didn't provide an API key: send it as a Bearer token (any key will do).", code=None
+            )
+        )
+
+
+@_v1.after_request
+def _answered(response: Response) -> Response:
+    entry: Entry = g.entry
+    entry.status = response.status_code
+    entry.finished = response.is_sequence  # a Player says itself when it has ended
+    response.headers["x-request-id"] = f"req_{secrets.token_hex(16)}"
+    return response
+
+
+@_v1.post("/chat/completions")
+def chat_completions() -> Response:
+    body, model, script = _asked()
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
+        return _error(400, "'messages' must be a non-empty list of messages.")
+    stream = body.get("stream") is True
+    g.entry.messages, g.entry.stream = messages, stream
+    if failure := _failure(model, script, prompt=messages):
+        return failure
+    answer = Answer(messages, script)
+    header = {
+        "id": f"chatcmpl-{secrets.token_hex(12)}",
+        "object": "chat.completion.chunk" if stream else "chat.completion",
+        "created": int(time.time()),
+        "model": model,
+        "system_fingerprint": "fp_simulator",
+    }
+    if not stream:
+        return _play(actions.whole(script, answer, header=header))
+    options = body.get("stream_options")
+    include_usage = isinstance(options, dict) and options.get("include_usage") is True
+    response = _play(actions.streamed(script, answer, header=header, include_usage=include_usage))
+    response.headers["Content-Type"] = "text/event-stream; charset=utf-8"
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+@_v1.post("/embeddings")
+def embeddings() -> Response:
+    body, model, script = _asked()
+    texts = _embedding_texts(body.get("input"))
+    if texts is None:
+        return _error(
+            400, f"'input' must be a text, tokens, or up to {_EMBEDDING_INPUTS} of them, not empty."
+        )
+    dimensions = body.get("dimensions", DIMENSIONS)
+    if type(dimensions) is not int or not 1 <= dimensions <= _DIMENSIONS_LIMIT:
+        return _error(400, f"'dimensions' must be a number from 1 to {_DIMENSIONS_LIMIT}.")
+    if failure := _failure(model, script, prompt=texts):
+        return failure
+    vectors = [embed(text, dimensions) for text in texts]
+    shown = [as_base64(v) for v in vectors] if body.get("encoding_format") == "base64" else vectors
+    tokens = sum(len(text) for text in texts)
+    return jsonify(
+        object="list",
+        data=[{"object": "embedding", "index": i, "embedding": vector} for i, vector in enumerate(shown)],
+        model=model,
+        usage={"prompt_tokens": tokens, "total_tokens": tokens},
+    )
+
+
+@_v1.get("/models")
+def models() -> Response:
+    listed = [("sim", "an answer of about 60 to 120 tokens at 40 tokens/s; options are joined by '-'")]
+    listed += [(f"sim-{option.example}", f"{option.form}: {option.summary}") for option in OPTIONS]
+    shared = {"object": "model", "created": _CREATED, "owned_by": "sora-simulator"}
+    return jsonify(object="list", data=[{"id": name, **shared, "description": text} for name, text in listed])
+
+
+@_control.get("/v1/simulator/requests")
+def recorded() -> Response:
+    return jsonify(requests=_recorder().entries())
+
+
+@_control.delete("/v1/simulator/requests")
+def forget() -> Response:
+    _recorder().clear()
+    return Response(status=204)
+
+
+@_control.get("/healthz")
+def healthz() -> Response:
+    return jsonify(status="ok")
+
+
+def _asked() -> tuple[dict[str, Any], str, Script]:
+    """The request's body, its model, and the script that the model names; anything else ends the request."""
+    body = request.get_json(force=True, silent=True)
+    if not isinstance(body, dict):
+        abort(_error(400, "The body must be a JSON object."))
+    model = body.get("model")
+    if not isinstance(model, str) or not model:
+        abort(_error(400, "'model' must be the name of a model."))
+    entry: Entry = g.entry
+    entry.model = model
+    entry.parameters = {name: v for name, v in body.items() if name not in ("model", "messages", "stream")}
+    try:
+        return body, model, parse(model)
+    except UnknownScript as unknown:
+        abort(
+            _error(
+                404,
+                f"The model `{model}` does not exist: the simulator has no option `{unknown.option}` "
+                "(GET /v1/models lists them).",
+            )
+        )
+
+
+def _failure(model: str, script: Script, *, prompt: object) -> Response | None:
+    """The answer of a script that fails before it begins; None when it does not, or not any more."""
+    if script.refuse:
+        return _play(iter((Pause(script.headers), Cut())))
+    if script.status is None:
+        return None
+    if script.failures and not _recorder().fails(model, json.dumps(prompt), times=script.failures):
+        return None
+    return _error(script.status, retry_after=script.retry_after, delay=script.headers)
+
+
+def _error(
+    status: int,
+    message: str | None = None,
+    *,
+    code: str | None = "",
+    retry_after: int | None = None,
+    delay: float = 0.0,
+) -> Response:
+    """OpenAI's error body. Without a message and a code of its own a status has its usual ones."""
+    usual = (
+        "invalid_request_error" if status < 500 else "server_error",
+        None,
+        f"Status {status} (simulated).",
+    )
+    kind, usual_code, usual_message = _ERRORS.get(status, usual)
+    shown_code = usual_code if code == "" else code
+    detail = {"message": message or usual_message, "type": kind, "param": None, "code": shown_code}
+    body = actions.encode({"error": detail})
+    response = (
+        _play(iter((Pause(delay), Write(body)))) if delay else Response(body, mimetype="application/json")
+    )
+    response.status_code = status
+    if retry_after is not None:
+        response.headers["Retry-After"] = str(retry_after)
+    return response
+
+
+def _play(steps: Iterator[Action]) -> Response:
+    player = Player(steps, request.environ[HANDLER], g.entry)
+    return Response(player, mimetype="application/json", direct_passthrough=True)
+
+
+def _embedding_texts(value: object) -> list[str] | None:
+    """The texts of an `input`: a text, a list of tokens, or a list of either; None for anything else."""
+    several = value if isinstance(value, list) and value and not isinstance(value[0], int) else [value]
+    if len(several) > _EMBEDDING_INPUTS:
+        return None
+    texts = []
+    for item in several:
+        if isinstance(item, list) and item and all(type(token) is int for token in item):
+            texts.append(" ".join(map(str, item)))
+        elif isinstance(item, str) and item:
+            texts.append(item)
+        else:
+            return None
+    return texts
+
+
+def _recorder() -> Recorder:
+    recorder: Recorder = current_app.extensions["sora.simulator.recorder"]
+    return recorder

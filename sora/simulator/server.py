@@ -1,0 +1,75 @@
+"""The simulator's own HTTP server: gevent's, with the socket within the reach of a script."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import click
+import gevent
+from gevent.pywsgi import WSGIHandler, WSGIServer
+
+from sora.simulator.app import create_app
+from sora.simulator.player import HANDLER
+
+_PARENT_CHECK = 0.5
+
+
+class _Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
+    def __init__(self, sock: Any, address: Any, server: Any) -> None:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().__init__(sock, address, server)
+
+    def get_environ(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environ()
+        environ[HANDLER] = self
+        return environ
+
+
+def serve(
+    host: str, port: int, *, on_ready: Callable[[str], None] | None = None, with_parent: bool = False
+) -> None:
+    """Serve the simulator on host:port (port 0: any free one) until the process is interrupted. Blocks.
+
+    When it listens, `on_ready` is called with its base URL (`http://host:port/v1`); by default that is
+    printed. `with_parent` ends the serving within half a second of the parent process's death, so that a
+    killed test run leaves nothing behind.
+    Works with and without gevent's monkey patching. Raises OSError when the address can't be bound.
+    """
+    parent = os.getppid()
+    _lift_file_limit()
+    server = WSGIServer(
+        (host, port),
+        create_app(),
+        handler_class=_Handler,
+        log=None,
+        backlog=4096,
+        environ={"SERVER_NAME": host},
+    )
+    server.start()
+    (on_ready or _print_url)(f"http://{host}:{server.server_port}/v1")
+    if with_parent:
+        gevent.spawn(_stop_with, parent, server)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        server.stop(timeout=0)
+
+
+def _print_url(url: str) -> None:
+    click.echo(f"OpenAI-compatible simulator: {url}")
+
+
+def _stop_with(parent: int, server: Any) -> None:
+    while os.getppid() == parent:
+        gevent.sleep(_PARENT_CHECK)
+    server.stop(timeout=0)
+
+
+def _lift_file_limit() -> None:
+    """Let there be as many connections as the system allows the process: the usual soft limit is 1024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
