@@ -1,0 +1,29 @@
+"""Waiting for a condition instead of sleeping and hoping."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_until(
+    condition: Callable[[], T], *, timeout: float = 10.0, what: str = "the condition", interval: float = 0.01
+) -> T:
+    """Returns the first true value of `condition`.
+
+    It is asked every `interval` seconds, at least once, and AssertionError says `what` did not come within
+    `timeout` seconds. An exception of the condition is the caller's. Cooperative under gevent's patch.
+    """
+    deadline = time.monotonic() + timeout
+    pause = threading.Event()
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"{what}: not within {timeout:g} s (last value {value!r})")
+        pause.wait(interval)
