@@ -33,7 +33,6 @@ def pytest_configure() -> None:
     for name in list(os.environ):
         if name.startswith(("SORA_", "OPENAI_", "FLASK_", "PROMETHEUS_", "GUNICORN_")):
             del os.environ[name]
-    os.environ["PYTHONWARNINGS"] = "default"
     Greenlet.add_spawn_callback(_greenlets.add)
 
 
@@ -49,14 +48,13 @@ def pytest_runtest_makereport() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _nothing_left_behind() -> Iterator[None]:
     """Fails a test that leaves a thread, a greenlet or a child process running."""
-    before = _running()
+    before, processes = _running(), set(process.children(os.getpid()))
     yield
 
     def left() -> list[object]:
-        now = _running()
+        now = set(process.children(os.getpid()))
         # A server that the test restarted is another process, but not one more.
-        grown = [kind - was for kind, was in zip(now, before, strict=True) if len(kind) > len(was)]
-        return [one for kind in grown for one in kind]
+        return [*(_running() - before), *(now - processes if len(now) > len(processes) else ())]
 
     try:
         wait_until(lambda: not left(), timeout=3)
@@ -64,12 +62,9 @@ def _nothing_left_behind() -> Iterator[None]:
         pytest.fail(f"left behind: {left()}")
 
 
-def _running() -> tuple[set[object], set[object], set[object]]:
-    return (
-        {thread for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)},
-        {greenlet for greenlet in list(_greenlets) if greenlet.started and not greenlet.dead},
-        set(process.children(os.getpid())),
-    )
+def _running() -> set[object]:
+    threads = {thread for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)}
+    return threads | {greenlet for greenlet in list(_greenlets) if greenlet.started and not greenlet.dead}
 
 
 @pytest.fixture(scope="session")

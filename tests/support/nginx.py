@@ -48,7 +48,7 @@ def binary() -> str | None:
 
 @contextmanager
 def nginx(*upstream_ports: int, certificate: tuple[Path, Path] | None = None) -> Iterator[Nginx]:
-    """Runs nginx before the servers on `upstream_ports`; given a `certificate` (chain, key) with TLS, HTTP/2."""
+    """Runs nginx before the servers on `upstream_ports`; a `certificate` (chain, key) turns TLS on."""
     program = binary()
     assert program is not None, "nginx is not installed"
     with tempfile.TemporaryDirectory(prefix="sora-nginx-") as name:

@@ -1,0 +1,92 @@
+# Sora. `make` lists what there is. HOST, PORT, WORKERS, URL, TOKEN and every SORA_ variable are honoured,
+# from the environment or from the command line: make run PORT=9000 SORA_MODEL=gpt-4.1-mini
+
+HOST      ?= 127.0.0.1
+PORT      ?= 8000
+WORKERS   ?= 2
+URL       ?= http://$(HOST):$(PORT)
+USER_NAME ?= 보라
+TOKEN     ?=
+LAST_ID   ?=
+export TOKEN
+
+PYTHON := .venv/bin/python
+FLASK  := .venv/bin/flask --app wsgi
+JSON   := $(PYTHON) -m json.tool --no-ensure-ascii
+CURL    = curl -sS -N $(if $(TOKEN),-H "Authorization: Bearer $$TOKEN")
+TYPE   := -H 'Content-Type: application/json'
+DIARY   = {"body":"오늘은 비가 와서 하루 종일 창밖을 보았다. 조금 외로웠지만 차 한 잔이 따뜻했다.","type":"FEELING","reviewDate":"$(shell date +%F)"}
+
+.DEFAULT_GOAL := help
+.PHONY: help install run token simulate test lint bench servers clean curl-review curl-resume curl-cancel curl-runs
+
+help: ## 이 목록 · this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/.installed ## 실행에 필요한 것을 .venv에 설치 · install what running needs into .venv
+
+run: .venv/.installed ## Sora를 실행, 키가 없으면 시뮬레이터와 함께 · run Sora, with the simulator when there is no key
+	@exec $(FLASK) sora serve --host '$(HOST)' --port '$(PORT)' --workers '$(WORKERS)'
+
+token: .venv/.installed ## USER_NAME의 접근 토큰 · an access token for USER_NAME (make -s token USER_NAME=보라)
+	@$(FLASK) sora token --name '$(USER_NAME)'
+
+simulate: .venv/.installed ## 모델 API 시뮬레이터만 실행 · run the simulator of a model API alone
+	@exec $(FLASK) sora simulate
+
+test: .venv/.installed-dev servers ## 모든 테스트 · all the tests
+	@$(PYTHON) -m tests.run
+
+lint: .venv/.installed-dev ## ruff, mypy, import-linter
+	@.venv/bin/ruff check --config .ci/ruff.toml .
+	@.venv/bin/ruff format --check --config .ci/ruff.toml .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+bench: .venv/.installed ## 성능 측정 · measure the performance
+	@if [ -x bench/run ]; then exec bench/run; else echo "bench/ 와 함께 옵니다 · it comes with bench/"; fi
+
+curl-review: ## 일기를 보내고 답을 지켜본다 · send a diary, watch the answer arrive (TOKEN=… when SORA_AUTH=required)
+	$(CURL) $(TYPE) -d '$(DIARY)' '$(URL)/stream/review?ids=1'
+
+curl-resume: ## 끊긴 곳부터 이어 받는다 · get the rest after an event: make curl-resume LAST_ID=<run>:<epoch>-<seq>
+	@test -n '$(LAST_ID)' || { echo "LAST_ID=<run>:<epoch>-<seq> 가 필요합니다 · is needed" >&2; exit 2; }
+	$(CURL) -H 'Last-Event-ID: $(LAST_ID)' '$(URL)/api/runs/$(firstword $(subst :, ,$(LAST_ID)))/events'
+
+curl-cancel: .venv/.installed ## 생성을 시작했다가 멈춘다 · start a run, watch it for a second, cancel it
+	@set -e; \
+	echo "POST $(URL)/api/runs"; \
+	answer=$$($(CURL) $(TYPE) -d '{"kind":"review","input":$(DIARY)}' '$(URL)/api/runs'); \
+	echo "$$answer" | $(JSON); \
+	run=$$(echo "$$answer" | $(PYTHON) -c 'import json, sys; print(json.load(sys.stdin)["id"])'); \
+	echo "GET $(URL)/api/runs/$$run/events"; \
+	$(CURL) --max-time 1 "$(URL)/api/runs/$$run/events" 2>/dev/null || true; \
+	echo; echo "POST $(URL)/api/runs/$$run/cancel"; \
+	$(CURL) -X POST "$(URL)/api/runs/$$run/cancel" | $(JSON); \
+	echo "GET $(URL)/api/runs/$$run/events … (the end)"; \
+	$(CURL) --max-time 30 "$(URL)/api/runs/$$run/events" | tail -n 4; \
+	echo "GET $(URL)/api/runs/$$run"; \
+	$(CURL) "$(URL)/api/runs/$$run" | $(JSON)
+
+curl-runs: .venv/.installed ## 내 생성 목록 · list one's runs
+	$(CURL) '$(URL)/api/runs' | $(JSON)
+
+clean: ## .venv와 캐시를 지운다, instance/는 남긴다 · remove .venv and caches; instance/ stays
+	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +
+
+servers:
+	@.ci/servers
+
+# What installs is quiet: the output of `make token` is the token alone.
+.venv/.installed: requirements.txt
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 이상이 필요합니다 · or newer is needed" >&2; exit 1; }
+	@echo "Python 패키지를 .venv에 설치합니다 · installing Python packages into .venv" >&2
+	@python3 -m venv .venv >&2
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-input -r requirements.txt >&2
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.txt .venv/.installed
+	@echo "개발 도구를 .venv에 설치합니다 · installing development tools into .venv" >&2
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-input -r requirements-dev.txt >&2
+	@touch $@

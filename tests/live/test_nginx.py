@@ -1,0 +1,190 @@
+"""nginx with the project's configuration before a server that does exactly as told."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.support.client import Stream, request
+from tests.support.nginx import Nginx
+from tests.support.waiting import wait_until
+
+StartNginx = Callable[..., AbstractContextManager[Nginx]]
+HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nX-Sora-Run-Id: r\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
+
+
+def chunk(text: str) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(text.encode()), text.encode())
+
+
+class Upstream:
+    """Takes one connection after another; `connections` are those that sent a whole request head."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(10)
+        self.port: int = self.listener.getsockname()[1]
+        self.heads: list[str] = []
+
+    def accept(self) -> socket.socket:
+        """The next connection, its request read (bodies are small here)."""
+        connection, _ = self.listener.accept()
+        connection.settimeout(10)
+        head = b""
+        while b"\r\n\r\n" not in head:
+            more = connection.recv(65536)
+            assert more
+            head += more
+        self.heads.append(head.decode())
+        return connection
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    server = Upstream()
+    with server.listener:
+        yield server
+
+
+@contextmanager
+def streaming(
+    upstream: Upstream, proxy: Nginx, path: str = "/s", **how: Any
+) -> Iterator[tuple[socket.socket, Stream]]:
+    """An open stream: both of its ends."""
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(Stream, proxy.url, path, **how)
+        with upstream.accept() as connection:
+            connection.sendall(HEAD)
+            with opening.result() as stream:
+                yield connection, stream
+
+
+def refused(upstream: Upstream, proxy: Nginx, path: str, **how: Any) -> int:
+    """The status of a request whose connection is closed unanswered."""
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(request, proxy.url, path, **how)
+        upstream.accept().close()
+        return asking.result().status
+
+
+def test_events_arrive_one_by_one(start_nginx: StartNginx, upstream: Upstream) -> None:
+    with start_nginx(upstream.port) as proxy, streaming(upstream, proxy) as (connection, stream):
+        for text in ("오늘", " 하루", "☁️"):
+            connection.sendall(chunk(f"data: {text}\n\n"))
+            assert stream.take(1)[0].data == text  # it is here before the next is sent
+        connection.sendall(b"0\r\n\r\n")
+        assert stream.rest() == []
+        assert stream.ended == "clean"
+
+
+def test_a_killed_worker_is_not_a_clean_end(start_nginx: StartNginx, upstream: Upstream) -> None:
+    with start_nginx(upstream.port) as proxy, streaming(upstream, proxy) as (connection, stream):
+        connection.sendall(chunk("data: a\n\n"))
+        assert stream.take(1)
+        connection.close()
+        assert stream.rest() == []
+        assert stream.ended == "cut"
+
+
+def test_a_client_that_leaves_is_noticed_at_once(start_nginx: StartNginx, upstream: Upstream) -> None:
+    with start_nginx(upstream.port) as proxy, streaming(upstream, proxy) as (connection, stream):
+        connection.settimeout(1)
+        stream.close()
+        assert connection.recv(1) == b""
+
+
+def test_what_the_upstream_is_told(start_nginx: StartNginx, upstream: Upstream) -> None:
+    with start_nginx(upstream.port) as proxy, streaming(upstream, proxy, "/s?ids=1"):
+        head = upstream.heads[0]
+        assert head.startswith("GET /s?ids=1 HTTP/1.1\r\n")
+        assert "\r\nConnection:" not in head
+        assert f"\r\nHost: 127.0.0.1:{proxy.port}\r\n" in head
+        assert "\r\nX-Forwarded-Proto: http\r\n" in head
+        assert "\r\nX-Forwarded-For: 127.0.0.1\r\n" in head
+
+
+def test_a_long_korean_history_passes(start_nginx: StartNginx, upstream: Upstream) -> None:
+    path = "/api/chat/stream?history=" + "%EA%B0%80" * 6000
+    with start_nginx(upstream.port) as proxy, streaming(upstream, proxy, path):
+        assert upstream.heads[0].startswith(f"GET {path} ")
+
+
+def test_a_request_is_sent_once(start_nginx: StartNginx, upstream: Upstream) -> None:
+    with start_nginx(upstream.port, upstream.port) as proxy:
+        assert refused(upstream, proxy, "/s") == 502
+        upstream.listener.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            upstream.accept()
+
+
+def test_logs_hold_no_query_no_referer_no_ticket(start_nginx: StartNginx, upstream: Upstream) -> None:
+    paths = (
+        "/chat?query=SECRET",
+        "/api/chat/stream/SECRET",
+        "/chat/stream/SECRET",
+        "/api/tickets/SECRET/events",
+    )
+    with start_nginx(upstream.port) as proxy:
+        for path in paths:
+            referer = {"Referer": "http://a/?SECRET"}
+            with streaming(upstream, proxy, path, headers=referer) as (connection, stream):
+                connection.close()  # in mid-stream, which nginx would report in its error log
+                stream.rest()
+        assert refused(upstream, proxy, "/api/chat/stream/init?SECRET", body=b"") == 502
+        wait_until(lambda: "/init HTTP/1.1 502" in proxy.log_text(), what="the last line")
+        log = proxy.log_text()
+    assert "SECRET" not in log
+    for line in ("GET /chat ", "GET /api/chat/stream/*** ", "GET /chat/stream/*** ", "GET /api/tickets/***"):
+        assert line in log
+    assert "run=r" in log
+
+
+def test_tls_offers_http2_and_sends_others_there(
+    start_nginx: StartNginx, upstream: Upstream, tmp_path: Path
+) -> None:
+    with start_nginx(upstream.port, certificate=self_signed(tmp_path)) as proxy:
+        answer = request(proxy.url, "/s?a=1")
+        assert answer.status == 308
+        assert answer.headers["Location"] == "https://127.0.0.1/s?a=1"
+        context = ssl._create_unverified_context()
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        plain = socket.create_connection(("127.0.0.1", proxy.tls_port or 0), timeout=10)
+        with context.wrap_socket(plain) as connection:
+            assert connection.selected_alpn_protocol() == "h2"
+
+
+def self_signed(directory: Path) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    chain, private = directory / "sora.pem", directory / "sora.key"
+    chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return chain, private
