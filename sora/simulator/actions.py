@@ -149,7 +149,7 @@ class _Stream:
         writes = chain(self._writes(self._frames("reasoning_content", thought), 0), self._writes(text, 1))
         sent = 0
         for index, write in enumerate(writes):
-            if index and script.delay:
+            if index:
                 yield Pause(script.delay * script.burst)
             if script.badjson is not None and sent <= script.badjson < sent + write.tokens:
                 yield Write(self._bad_json())

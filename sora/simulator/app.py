@@ -50,18 +50,14 @@ def _begin() -> None:
     connection = f"{request.remote_addr}:{request.environ.get('REMOTE_PORT', '')}"
     g.entry = _recorder().begin(request.path, dict(request.headers), connection=connection, now=time.time())
     if not request.headers.get("Authorization", "").startswith("Bearer "):
-        abort(
-            _error(
-                401, "You didn't provide an API key: send it as a Bearer token (any key will do).", code=None
-            )
-        )
+        abort(_error(401, "You didn't provide an API key: send any key as a Bearer token."))
 
 
 @_v1.after_request
 def _answered(response: Response) -> Response:
     entry: Entry = g.entry
     entry.status = response.status_code
-    entry.finished = response.is_sequence  # a Player says itself when it has ended
+    entry.finished = not isinstance(response.response, Player)  # which says itself when it has ended
     response.headers["x-request-id"] = f"req_{secrets.token_hex(16)}"
     return response
 
@@ -180,19 +176,17 @@ def _error(
     status: int,
     message: str | None = None,
     *,
-    code: str | None = "",
     retry_after: int | None = None,
     delay: float = 0.0,
 ) -> Response:
-    """OpenAI's error body. Without a message and a code of its own a status has its usual ones."""
+    """OpenAI's error body. Without a message of its own a status has its usual one."""
     usual = (
         "invalid_request_error" if status < 500 else "server_error",
         None,
         f"Status {status} (simulated).",
     )
-    kind, usual_code, usual_message = _ERRORS.get(status, usual)
-    shown_code = usual_code if code == "" else code
-    detail = {"message": message or usual_message, "type": kind, "param": None, "code": shown_code}
+    kind, code, usual_message = _ERRORS.get(status, usual)
+    detail = {"message": message or usual_message, "type": kind, "param": None, "code": code}
     body = actions.encode({"error": detail})
     response = (
         _play(iter((Pause(delay), Write(body)))) if delay else Response(body, mimetype="application/json")

@@ -42,14 +42,15 @@ class Player:
             self._watch()
         for action in self._actions:
             if isinstance(action, Write):
-                gevent.sleep(0)  # the others' turn: a write that fits the socket's buffer never waits
-                if self._gone():
-                    raise StopIteration
                 self._entry.tokens += action.tokens
                 return action.data
             if isinstance(action, Pause):
                 self._due += action.seconds
-                self._readable.wait(max(0.0, self._due - time.monotonic()))
+                waits = self._due - time.monotonic()
+                if waits > 0:
+                    self._readable.wait(waits)
+                else:  # the others' turn: a write that fits the socket's buffer never waits
+                    gevent.sleep(0)
             elif isinstance(action, Flush):
                 self._handler.write(b"")
             elif isinstance(action, Silence):
@@ -87,6 +88,8 @@ class Player:
 
     def _cut(self, cut: Cut) -> None:
         self._entry.finished = True
+        if not self._handler.headers_sent:
+            self._entry.status = None
         if cut.reset:
             self._handler.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         raise OSError(

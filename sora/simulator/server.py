@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +33,7 @@ class _Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
 def serve(
     host: str, port: int, *, on_ready: Callable[[str], None] | None = None, with_parent: bool = False
 ) -> None:
-    """Serve the simulator on host:port (port 0: any free one) until the process is interrupted. Blocks.
+    """Serve the simulator on host:port (port 0: any free one) until SIGINT or SIGTERM. Blocks.
 
     When it listens, `on_ready` is called with its base URL (`http://host:port/v1`); by default that is
     printed. `with_parent` ends the serving within half a second of the parent process's death, so that a
@@ -53,10 +54,9 @@ def serve(
     (on_ready or _print_url)(f"http://{host}:{server.server_port}/v1")
     if with_parent:
         gevent.spawn(_stop_with, parent, server)
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        server.stop(timeout=0)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        gevent.signal_handler(number, server.stop, 0)
+    server.serve_forever()
 
 
 def _print_url(url: str) -> None:

@@ -172,12 +172,12 @@ class Answer:
         turns = [(message.get("role"), plain_text(message.get("content"))) for message in messages]
         self._user = next((text for role, text in reversed(turns) if role == "user"), "")
         system = " ".join(text for role, text in turns if role in ("system", "developer"))
-        seed = blake2b(repr(turns).encode())
-        self._random = Random(seed.digest())
+        self._random = Random(blake2b(repr(turns).encode()).digest())
         self._language = "ko" if _HANGUL.search(self._user or system) else "en"
         hits = {tone: len(pattern.findall(system)) for tone, pattern in _TONES.items()}
         tone = "plain" if hits["warm"] == hits["frank"] else max(hits, key=lambda name: hits[name])
         self._voice = _VOICES[self._language, tone]
+        self._care = _CARE[self._language] if _DISTRESS.search(self._user) else ()
         self.prompt_tokens = sum(len(pieces(text)) + 3 for _, text in turns)
 
     def reasoning(self) -> list[str]:
@@ -204,8 +204,8 @@ class Answer:
         return words if script.tokens is None else islice(words, script.tokens)
 
     def _usual(self) -> list[str]:
-        if _DISTRESS.search(self._user):
-            return pieces(" ".join(_CARE[self._language]))
+        if self._care:
+            return pieces(" ".join(self._care))
         middle = self._voice.middle
         chosen = sorted(self._random.sample(range(len(middle)), 5))
         sentences = [self._voice.opening, *(middle[index] for index in chosen), self._voice.closing]
@@ -213,8 +213,9 @@ class Answer:
 
     def _endless(self) -> Iterator[str]:
         yield from self._usual()
+        more = self._care or self._voice.middle
         while True:
-            for sentence in self._random.sample(self._voice.middle, len(self._voice.middle)):
+            for sentence in self._random.sample(more, len(more)):
                 yield from pieces(" " + self._quoting(sentence))
 
     def _million(self) -> Iterator[str]:
