@@ -1,0 +1,179 @@
+"""A TCP or TLS connection whose every blocking step keeps a call's deadlines and can be cancelled."""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import ssl
+import threading
+import time
+from typing import NamedTuple
+
+import httpx2
+
+from sora.errors import UpstreamTimeout
+from sora.providers.waiting import Waiting
+
+READ_SIZE = 65_536
+
+_Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
+
+
+class Origin(NamedTuple):
+    """Whom a connection talks to. tls: with TLS, and the certificate must be for `host`."""
+
+    host: str
+    port: int
+    tls: bool
+
+
+class Connection:
+    """An open connection. One call uses it at a time; between two calls it may rest in a pool.
+
+    Errors of the network are httpx2's (their words are class names only: no address, no content).
+    """
+
+    def __init__(self, origin: Origin, sock: socket.socket) -> None:
+        self.origin = origin
+        self.socket = sock
+        self.idle_since = 0.0
+
+    def send(self, data: bytes, waiting: Waiting) -> None:
+        """Write all of it. Raises httpx2.WriteError, UpstreamTimeout, CallCancelled."""
+        try:
+            self.socket.settimeout(max(waiting.remaining(), 0.001))
+            self.socket.sendall(data)
+        except OSError as error:
+            waiting.check(timed_out=_timed_out(error))
+            raise httpx2.WriteError(type(error).__name__) from None
+
+    def receive(self, waiting: Waiting) -> bytes:
+        """What has arrived, at most READ_SIZE bytes; empty: the peer has ended. What is there already is read
+        however late the caller comes for it. Raises httpx2.ReadError, UpstreamTimeout, CallCancelled."""
+        try:
+            self.socket.settimeout(max(waiting.remaining(), 0.0))
+            data = self.socket.recv(READ_SIZE)
+        except OSError as error:
+            waiting.check(timed_out=_timed_out(error))
+            raise httpx2.ReadError(type(error).__name__) from None
+        waiting.check(timed_out=False)
+        return data
+
+    def is_quiet(self) -> bool:
+        """Whether the peer has neither closed nor said anything unasked: then it can be used again. Does not
+        block."""
+        try:
+            self.socket.settimeout(0.0)
+            socket.socket.recv(self.socket, 1, socket.MSG_PEEK)  # unbound: SSLSocket.recv takes no flags
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        except OSError:
+            return False
+        return False
+
+    def close(self) -> None:
+        """Close at once. Does not block; again does nothing."""
+        self.socket.close()
+
+
+def connect(origin: Origin, waiting: Waiting, *, tls: ssl.SSLContext) -> Connection:
+    """A new connection, within the call's connect deadline for name, TCP and TLS together.
+
+    The addresses of the name are tried in turn, each with its share of the time left.
+    Raises httpx2.ConnectError, UpstreamTimeout, CallCancelled.
+    """
+    ends = time.monotonic() + min(waiting.call.connect, waiting.remaining())
+    addresses = _resolve(origin, waiting, ends)
+    failure: Exception = httpx2.ConnectError("no address")
+    for index, address in enumerate(addresses):
+        left = ends - time.monotonic()
+        try:
+            sock = _dial(address, waiting, time.monotonic() + left / (len(addresses) - index))
+        except (httpx2.ConnectError, UpstreamTimeout) as error:
+            failure = error
+            continue
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return Connection(origin, _secure(sock, origin, waiting, tls, ends) if origin.tls else sock)
+    raise failure
+
+
+def _resolve(origin: Origin, waiting: Waiting, ends: float) -> list[_Address]:
+    """The addresses of a name. The resolver cannot be interrupted, so that a thread waits for it and we wait
+    for the thread."""
+
+    def ask(flags: int) -> list[_Address]:
+        found = socket.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM, flags=flags)
+        return [(family, address) for family, _, _, _, address in found]
+
+    try:
+        return ask(socket.AI_NUMERICHOST)
+    except OSError:
+        pass
+    answers: list[list[_Address]] = []
+
+    def work() -> None:
+        try:
+            answers.append(ask(0))
+        except (OSError, UnicodeError):
+            answers.append([])
+        waiting.wake()
+
+    threading.Thread(target=work, name="resolve", daemon=True).start()
+    while not answers:
+        left = ends - time.monotonic()
+        waiting.check(timed_out=left <= 0)
+        waiting.pause(left)
+    return answers[0]
+
+
+def _dial(address: _Address, waiting: Waiting, ends: float) -> socket.socket:
+    family, target = address
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Under way first, held then: a shutdown reaches a connection that is being made, not one that is
+        # still to be.
+        sock.setblocking(False)
+        code = sock.connect_ex(target)
+        if code not in (0, errno.EINPROGRESS):
+            raise httpx2.ConnectError(type(OSError(code, "")).__name__)
+        waiting.hold(sock)
+        poller = select.poll()
+        poller.register(sock.fileno(), select.POLLOUT)
+        ready = poller.poll(max(ends - time.monotonic(), 0.0) * 1000)
+        waiting.check(timed_out=not ready)
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise httpx2.ConnectError(type(OSError(code, "")).__name__)
+        return sock
+    except BaseException:
+        waiting.release()
+        sock.close()
+        raise
+
+
+def _secure(
+    sock: socket.socket, origin: Origin, waiting: Waiting, tls: ssl.SSLContext, ends: float
+) -> socket.socket:
+    secured = sock
+    try:
+        # The handshake apart, so that the socket it waits on is held; wrap_socket empties the one it was
+        # given.
+        secured = tls.wrap_socket(sock, server_hostname=origin.host, do_handshake_on_connect=False)
+        waiting.hold(secured)
+        secured.settimeout(max(ends - time.monotonic(), 0.001))
+        secured.do_handshake()
+        return secured
+    except BaseException as error:
+        waiting.release()
+        secured.close()
+        if not isinstance(error, OSError | ValueError):
+            raise
+        waiting.check(timed_out=isinstance(error, OSError) and _timed_out(error))
+        raise httpx2.ConnectError(type(error).__name__) from None
+
+
+def _timed_out(error: OSError) -> bool:
+    # gevent's TLS sockets say it with a plain SSLError.
+    late = isinstance(error, TimeoutError | BlockingIOError | ssl.SSLWantReadError | ssl.SSLWantWriteError)
+    return late or (isinstance(error, ssl.SSLError) and "timed out" in str(error))

@@ -1,0 +1,68 @@
+"""The OpenAI client of this process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+import openai
+
+from sora.config import Config
+from sora.providers.transport import Transport, waiting_now
+from sora.providers.waiting import Waiting
+
+# At INFO it writes the upstream's URL for each request.
+logging.getLogger("httpx2").setLevel(logging.WARNING)
+
+
+class OpenAIClient:
+    """One `openai.OpenAI` per worker process, made at the first request: after the fork, with sockets of its
+    own.
+
+    It brings the base URL, the authentication and the error classes; the deadlines and the cancel are the
+    call's.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._lock = threading.Lock()
+        self._client: openai.OpenAI | None = None
+        self._process = 0
+
+    def open(self, path: str, body: Mapping[str, Any], waiting: Waiting) -> httpx2.Response:
+        """POST and wait for the status and the headers. The body is read from `iter_bytes()`: one block for
+        what one read brought; read to the end, or closed with `close()`.
+
+        Raises openai.APIStatusError for a status of 400 and more, openai.APIConnectionError, UpstreamTimeout,
+        CallCancelled.
+        """
+        token = waiting_now.set(waiting)
+        try:
+            # `post` rather than the typed method: to check the parameters costs ten times what sending them
+            # does.
+            return (
+                self._ready()
+                .post(path, body=body, cast_to=object, stream=True, stream_cls=openai.Stream[object])
+                .response
+            )
+        finally:
+            waiting_now.reset(token)
+
+    def _ready(self) -> openai.OpenAI:
+        with self._lock:
+            if self._client is None or self._process != os.getpid():
+                self._client = openai.OpenAI(
+                    # A server of one's own often needs no key, the client always does.
+                    api_key=self._config.openai_api_key or "none",
+                    base_url=self._config.openai_base_url or "https://api.openai.com/v1",
+                    max_retries=0,
+                    # Events are read from the bytes as they come.
+                    default_headers={"Accept": "text/event-stream", "Accept-Encoding": "identity"},
+                    http_client=httpx2.Client(transport=Transport(), timeout=None),
+                )
+                self._process = os.getpid()
+            return self._client

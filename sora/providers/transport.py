@@ -1,0 +1,196 @@
+"""HTTP/1.1 for the model client, on sockets of our own.
+
+The client's usual transport cannot keep a call's deadlines on a trickling stream, cannot be cancelled while
+it connects, and hands out one HTTP chunk at a time. This one hands out what one read brought, and reuses a
+connection in constant time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+import httptools
+import httpx2
+
+from sora.providers.connection import Connection, Origin, connect
+from sora.providers.waiting import Waiting
+
+# Whose call the request is that the client sends now: its interface has no place for it.
+waiting_now: ContextVar[Waiting] = ContextVar("waiting_now")
+
+IDLE_SECONDS = 30.0
+MAX_IDLE = 500
+MAX_HEAD = 131_072
+MAX_ERROR_BODY = 65_536
+
+
+class Transport(httpx2.BaseTransport):
+    """Sends each request of this thread for the call in `waiting_now`. Safe for many threads or greenlets.
+
+    A connection whose answer was read to its end is kept for the next request, for IDLE_SECONDS. Blocks
+    cooperatively under gevent, never beyond the call's deadlines. Raises httpx2's errors, UpstreamTimeout,
+    CallCancelled. Does not know proxies.
+    """
+
+    def __init__(self) -> None:
+        # Not httpx2's own: its trust store recurses without end under gevent outside Linux. SSL_CERT_FILE is
+        # honoured.
+        self._tls = ssl.create_default_context()
+        self._tls.set_alpn_protocols(["http/1.1"])
+        self._lock = threading.Lock()
+        self._idle: defaultdict[Origin, deque[Connection]] = defaultdict(deque)
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        waiting = waiting_now.get()
+        message = _message(request)
+        tls = request.url.scheme == "https"
+        origin = Origin(request.url.host, request.url.port or (443 if tls else 80), tls)
+        connection = self._take(origin) or connect(origin, waiting, tls=self._tls)
+        body = Body(self, connection, waiting)
+        try:
+            waiting.hold(connection.socket)
+            # A server may refuse and close before it has read everything: its answer counts, not our broken
+            # write.
+            with contextlib.suppress(httpx2.WriteError):
+                connection.send(message, waiting)
+            body.read_head()
+        except BaseException:
+            body.close()
+            raise
+        return httpx2.Response(body.status, headers=body.headers, stream=body)
+
+    def close(self) -> None:
+        """Close the connections at rest."""
+        with self._lock:
+            connections = [connection for pool in self._idle.values() for connection in pool]
+            self._idle.clear()
+        for connection in connections:
+            connection.close()
+
+    def keep(self, connection: Connection) -> None:
+        """Let a connection rest until the next request. It must not be held by a call any more."""
+        connection.idle_since = now = time.monotonic()
+        stale: list[Connection] = []
+        with self._lock:
+            pool = self._idle[connection.origin]
+            pool.append(connection)
+            while len(pool) > MAX_IDLE or pool[0].idle_since < now - IDLE_SECONDS:
+                stale.append(pool.popleft())
+        for old in stale:
+            old.close()
+
+    def _take(self, origin: Origin) -> Connection | None:
+        while True:
+            with self._lock:
+                pool = self._idle[origin]
+                if not pool:
+                    return None
+                connection = pool.pop()
+            if connection.idle_since >= time.monotonic() - IDLE_SECONDS and connection.is_quiet():
+                return connection
+            connection.close()
+
+
+class Body(httpx2.SyncByteStream):
+    """An answer under way, and its body: one block of bytes for each read of the socket."""
+
+    def __init__(self, transport: Transport, connection: Connection, waiting: Waiting) -> None:
+        self._transport = transport
+        self._connection: Connection | None = connection
+        self._waiting = waiting
+        self._parser = httptools.HttpResponseParser(self)
+        self._blocks: list[bytes] = []
+        self._headed = False
+        self._framed = False
+        self._complete = False
+        self._surplus = False
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+
+    def read_head(self) -> None:
+        """Wait for the status and the headers."""
+        size = 0
+        while not self._headed:
+            size += self._read()
+            if size > MAX_HEAD and not self._headed:
+                raise httpx2.RemoteProtocolError("headers too long")
+
+    def __iter__(self) -> Iterator[bytes]:
+        room = MAX_ERROR_BODY if self.status >= 400 else None
+        while True:
+            if self._blocks:
+                block = b"".join(self._blocks)
+                self._blocks.clear()
+                yield block
+                if room is not None and (room := room - len(block)) <= 0:
+                    return
+            if self._complete:
+                return
+            self._read()
+
+    def close(self) -> None:
+        """Give the connection back if the answer was read to its end, close it at once if not."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        self._waiting.release()
+        if self._complete and self._framed and not self._surplus and self._parser.should_keep_alive():
+            self._transport.keep(connection)
+        else:
+            connection.close()
+
+    def _read(self) -> int:
+        if self._connection is None:
+            raise httpx2.StreamClosed
+        data = self._connection.receive(self._waiting)
+        if data:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserError as error:
+                raise httpx2.RemoteProtocolError(type(error).__name__) from None
+        elif not self._headed:
+            raise httpx2.ReadError("closed without an answer")
+        elif self._framed:
+            raise httpx2.ReadError("closed in mid-answer")
+        else:
+            self._complete = True
+        return len(data)
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        self._surplus = self._complete
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self.status = self._parser.get_status_code()
+        if self.status >= 200:
+            self._headed = True
+            self._framed = any(
+                name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self.headers
+            )
+
+    def on_body(self, body: bytes) -> None:
+        self._blocks.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._headed:
+            self._complete = True
+        else:  # an informational answer: the real one follows
+            self.headers = []
+
+
+def _message(request: httpx2.Request) -> bytes:
+    lines = [b"%b %b HTTP/1.1" % (request.method.encode("ascii"), request.url.raw_path)]
+    lines += [b"%b: %b" % header for header in request.headers.raw]
+    if any(b"\r" in line or b"\n" in line for line in lines):
+        raise httpx2.LocalProtocolError("a line break in a header")
+    return b"\r\n".join([*lines, b"", request.read()])
