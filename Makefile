@@ -83,10 +83,10 @@ servers:
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 이상이 필요합니다 · or newer is needed" >&2; exit 1; }
 	@echo "Python 패키지를 .venv에 설치합니다 · installing Python packages into .venv" >&2
 	@python3 -m venv .venv >&2
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-input -r requirements.txt >&2
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --no-input -r requirements.txt >&2
 	@touch $@
 
 .venv/.installed-dev: requirements-dev.txt .venv/.installed
 	@echo "개발 도구를 .venv에 설치합니다 · installing development tools into .venv" >&2
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-input -r requirements-dev.txt >&2
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --no-input -r requirements-dev.txt >&2
 	@touch $@

@@ -17,7 +17,7 @@ from tests.support import process
 from tests.support.client import JWT_SECRET, request
 from tests.support.waiting import wait_until
 
-ENCRYPTION_KEYS = "test:" + base64.urlsafe_b64encode(bytes(range(32))).decode()
+ENCRYPTION_KEYS = "test:" + base64.b64encode(bytes(range(32))).decode()
 
 
 class Server:

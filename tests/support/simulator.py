@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import process
+from tests.support.client import request
 from tests.support.waiting import wait_until
+
+_REQUESTS = "/v1/simulator/requests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +29,18 @@ class Simulator:
 
     def requests(self) -> list[dict[str, Any]]:
         """What it was asked since the last `clear`, oldest first (the last 1000)."""
-        body = json.loads(self._call("GET"))
-        return list(body["requests"] if isinstance(body, dict) else body)
+        entries: list[dict[str, Any]] = request(self.url, _REQUESTS).json()["requests"]
+        return entries
 
     def clear(self) -> None:
         """Forgets the requests."""
-        self._call("DELETE")
-
-    def _call(self, method: str) -> bytes:
-        request = urllib.request.Request(f"{self.url}/simulator/requests", method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return bytes(answer.read())
+        request(self.url, _REQUESTS, method="DELETE")
 
 
 @contextmanager
 def simulator() -> Iterator[Simulator]:
     """Runs `python -m sora.simulator` and waits until it answers."""
-    port = process.free_port()
+    server = Simulator(process.free_port())
     with tempfile.TemporaryDirectory(prefix="sora-simulator-") as directory:
         log = Path(directory) / "log"
         running = process.start(
@@ -55,24 +51,25 @@ def simulator() -> Iterator[Simulator]:
                 "--host",
                 "127.0.0.1",
                 "--port",
-                str(port),
+                str(server.port),
                 "--with-parent",
             ],
             log=log,
         )
         try:
             wait_until(
-                lambda: running.poll() is not None or _healthy(port), timeout=20, what="the simulator's start"
+                lambda: running.poll() is not None or _healthy(server),
+                timeout=20,
+                what="the simulator's start",
             )
             assert running.poll() is None, log.read_text()
-            yield Simulator(port)
+            yield server
         finally:
             process.stop(running, timeout=3)
 
 
-def _healthy(port: int) -> bool:
+def _healthy(server: Simulator) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
-            return bool(answer.status == 200)
+        return request(server.url, "/healthz", timeout=2).status == 200
     except OSError:
         return False
