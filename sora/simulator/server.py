@@ -38,7 +38,7 @@ def serve(
     When it listens, `on_ready` is called with its base URL (`http://host:port/v1`); by default that is
     printed. `with_parent` ends the serving within half a second of the parent process's death, so that a
     killed test run leaves nothing behind.
-    Works with and without gevent's monkey patching. Raises OSError when the address can't be bound.
+    For the main thread, with or without gevent's monkey patching. Raises OSError when the address can't be bound.
     """
     parent = os.getppid()
     _lift_file_limit()
