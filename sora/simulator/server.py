@@ -17,6 +17,7 @@ from sora.simulator.app import create_app
 from sora.simulator.player import HANDLER
 
 _PARENT_CHECK = 0.5
+_FILES = 65536
 
 
 class _Handler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
@@ -37,8 +38,8 @@ def serve(
 
     When it listens, `on_ready` is called with its base URL (`http://host:port/v1`); by default that is
     printed. `with_parent` ends the serving within half a second of the parent process's death, so that a
-    killed test run leaves nothing behind.
-    For the main thread, with or without gevent's monkey patching. Raises OSError when the address can't be bound.
+    killed test run leaves nothing behind. For the main thread; works with and without gevent's monkey patching.
+    Raises OSError when the address can't be bound.
     """
     parent = os.getppid()
     _lift_file_limit()
@@ -50,12 +51,12 @@ def serve(
         backlog=4096,
         environ={"SERVER_NAME": host},
     )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        gevent.signal_handler(number, server.stop, 0)
     server.start()
     (on_ready or _print_url)(f"http://{host}:{server.server_port}/v1")
     if with_parent:
         gevent.spawn(_stop_with, parent, server)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        gevent.signal_handler(number, server.stop, 0)
     server.serve_forever()
 
 
@@ -70,6 +71,8 @@ def _stop_with(parent: int, server: Any) -> None:
 
 
 def _lift_file_limit() -> None:
-    """Let there be as many connections as the system allows the process: the usual soft limit is 1024."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    """Let there be thousands of connections, as far as the system allows: the usual soft limit is 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
