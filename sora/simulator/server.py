@@ -38,7 +38,7 @@ def serve(
 
     When it listens, `on_ready` is called with its base URL (`http://host:port/v1`); by default that is
     printed. `with_parent` ends the serving within half a second of the parent process's death, so that a
-    killed test run leaves nothing behind. For the main thread; works with and without gevent's monkey patching.
+    killed test run leaves nothing behind. For the main thread, with or without monkey patching.
     Raises OSError when the address can't be bound.
     """
     parent = os.getppid()
