@@ -11,6 +11,7 @@ import contextlib
 import ssl
 import threading
 import time
+import weakref
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -45,6 +46,7 @@ class Transport(httpx2.BaseTransport):
         self._tls.set_alpn_protocols(["http/1.1"])
         self._lock = threading.Lock()
         self._idle: defaultdict[Origin, deque[Connection]] = defaultdict(deque)
+        self._close = weakref.finalize(self, _close_all, self._idle)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         waiting = waiting_now.get()
@@ -66,12 +68,8 @@ class Transport(httpx2.BaseTransport):
         return httpx2.Response(body.status, headers=body.headers, stream=body)
 
     def close(self) -> None:
-        """Close the connections at rest."""
-        with self._lock:
-            connections = [connection for pool in self._idle.values() for connection in pool]
-            self._idle.clear()
-        for connection in connections:
-            connection.close()
+        """Close the connections at rest; also done when nobody refers to the transport any more."""
+        self._close()
 
     def keep(self, connection: Connection) -> None:
         """Let a connection rest until the next request. It must not be held by a call any more."""
@@ -108,6 +106,7 @@ class Body(httpx2.SyncByteStream):
         self._blocks: list[bytes] = []
         self._headed = False
         self._framed = False
+        self._reusable = False
         self._complete = False
         self._surplus = False
         self.status = 0
@@ -140,7 +139,7 @@ class Body(httpx2.SyncByteStream):
         if connection is None:
             return
         self._waiting.release()
-        if self._complete and self._framed and not self._surplus and self._parser.should_keep_alive():
+        if self._complete and self._reusable and not self._surplus:
             self._transport.keep(connection)
         else:
             connection.close()
@@ -183,9 +182,17 @@ class Body(httpx2.SyncByteStream):
 
     def on_message_complete(self) -> None:
         if self._headed:
+            # Now: once the message is over, the parser has forgotten.
+            self._reusable = self._parser.should_keep_alive()
             self._complete = True
         else:  # an informational answer: the real one follows
             self.headers = []
+
+
+def _close_all(idle: dict[Origin, deque[Connection]]) -> None:
+    for pool in idle.values():
+        while pool:
+            pool.pop().close()
 
 
 def _message(request: httpx2.Request) -> bytes:
