@@ -1,0 +1,216 @@
+"""Every setting of Sora in one table: the fields of `Config`.
+
+A setting is read from the environment (`SORA_` and the field's name in capitals), else from the mapping given
+(Flask's `app.config`, same names), else from the development settings that `flask sora serve` keeps under the instance path,
+else it has its default. Secrets have no default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from sora.errors import ConfigError
+
+PREFIX = "SORA_"
+DEVELOPMENT_FILE = "development.env"
+
+
+def _setting(default: Any, help: str, *, secret: bool = False, choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"help": help, "secret": secret, "choices": choices})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The settings, checked and cast. `load` makes one; `replace` (dataclasses) varies one in tests."""
+
+    instance_path: str = _setting(
+        "instance", "Folder for all that is written: SQLite file, spool, metrics, development secrets."
+    )
+    database_url: str = _setting("", "sqlite:///… or postgresql://…; empty: SQLite under the instance path.")
+    database_pool: int = _setting(5, "Database connections per worker.")
+    database_timeout: float = _setting(10.0, "Seconds a database call may take (PostgreSQL).")
+    encryption_keys: tuple[str, ...] = _setting(
+        (),
+        "Keys for data at rest: id:base64 of 32 bytes, comma-separated. The first writes, all read.",
+        secret=True,
+    )
+
+    auth: str = _setting(
+        "required",
+        "required: a valid token on every request; guest: development, one tenant.",
+        choices=("required", "guest"),
+    )
+    jwt_secret: str = _setting(
+        "", "Secret that signs the access tokens (HS256), 32 bytes at least.", secret=True
+    )
+    jwt_key_derivation: str = _setting(
+        "none",
+        "sha256: the HMAC key is the SHA-256 of the secret (the Spring original).",
+        choices=("none", "sha256"),
+    )
+    jwt_leeway: float = _setting(30.0, "Seconds of clock difference tolerated in tokens.")
+    jwt_required_claims: tuple[str, ...] = _setting(("exp",), "Claims that a token must have.")
+    session_cookie: str = _setting("sora_session", "Name of the session cookie.")
+    allowed_origins: tuple[str, ...] = _setting(
+        (), "Other origins whose pages may use the API, comma-separated."
+    )
+    trusted_proxies: int = _setting(0, "How many proxies in front set X-Forwarded-For, -Proto and -Host.")
+
+    openai_api_key: str = _setting("", "Key of the model API (OPENAI_API_KEY is honoured).", secret=True)
+    openai_base_url: str = _setting(
+        "", "Base URL of any OpenAI-compatible server (OPENAI_BASE_URL is honoured)."
+    )
+    model: str = _setting("gpt-4.1-mini", "The model.")
+    fallback_models: tuple[str, ...] = _setting(
+        (), "Models tried in this order when the first fails before its first token."
+    )
+    temperature: float = _setting(0.7, "Sampling temperature.")
+    top_p: float = _setting(0.9, "Nucleus sampling.")
+    review_max_tokens: int = _setting(1000, "Output tokens of a review.")
+    connect_timeout: float = _setting(5.0, "Seconds to connect to the model.")
+    first_token_timeout: float = _setting(30.0, "Seconds to the first token.")
+    gap_timeout: float = _setting(30.0, "Seconds between two tokens.")
+    total_timeout: float = _setting(120.0, "Seconds for a whole answer.")
+    provider_retries: int = _setting(2, "Further tries of a model before its first token.")
+
+    prompt_t: str = _setting(
+        "",
+        "Prompt of persona T (frank advice): the text, or the path of a file; {name} is the writer's name.",
+    )
+    prompt_f: str = _setting("", "Prompt of persona F (empathy), likewise.")
+    locale: str = _setting("ko", "Language where the request does not say.", choices=("ko", "en"))
+
+    on_disconnect: str = _setting(
+        "",
+        "When the last reader leaves: continue or cancel; empty: the kind's own default.",
+        choices=("", "continue", "cancel"),
+    )
+    orphan_grace: float = _setting(
+        10.0, "Seconds without a reader before a run that should end with its client is cancelled."
+    )
+    max_runs: int = _setting(9500, "Unfinished runs per worker; 0: no limit.")
+    max_runs_per_principal: int = _setting(0, "Unfinished runs per user and worker; 0: no limit.")
+    max_request_bytes: int = _setting(1_048_576, "Bytes of a request body.")
+    max_diary_length: int = _setting(20_000, "Characters of a diary entry.")
+
+    journal_interval: float = _setting(0.25, "Seconds between two writes of the journal.")
+    lease: float = _setting(10.0, "Seconds without a sign of life after which a worker is given up.")
+    run_ttl: float = _setting(3600.0, "Seconds a finished run's log is kept.")
+    ticket_ttl: float = _setting(60.0, "Seconds in which a ticket must be used first.")
+    heartbeat: float = _setting(15.0, "Seconds of silence before a heartbeat.")
+    send_timeout: float = _setting(30.0, "Seconds after which a client that stops reading is dropped.")
+    graceful_timeout: int = _setting(30, "Seconds a worker has to finish its streams when it is told to go.")
+
+    @property
+    def database(self) -> str:
+        """The database URL as SQLAlchemy wants it, with the driver Sora ships."""
+        url = self.database_url or f"sqlite:///{self.instance.resolve() / 'sora.db'}"
+        scheme, rest = url.split("://", 1)
+        if scheme in ("postgres", "postgresql"):
+            # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, which Sora does not ship.
+            return f"postgresql+psycopg2://{rest}"
+        return url
+
+    @property
+    def instance(self) -> Path:
+        return Path(self.instance_path)
+
+    def rows(self) -> Iterator[tuple[str, str, str]]:
+        """(variable, value with secrets hidden, help) of every setting, in the table's order."""
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            shown = ",".join(value) if isinstance(value, tuple) else str(value)
+            if entry.metadata["secret"]:
+                shown = "(set)" if value else "(not set)"
+            yield variable(entry.name), shown, entry.metadata["help"]
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def load(given: Mapping[str, Any] | None = None, *, environ: Mapping[str, str] | None = None) -> Config:
+    """Read and check the settings. Raises ConfigError, which names the variable, for a value that cannot be used."""
+    environ = os.environ if environ is None else environ
+    sources: list[Mapping[str, Any]] = [environ, given or {}]
+    instance = _first(sources, "instance_path") or Config.__dataclass_fields__["instance_path"].default
+    sources.append(read_development(Path(str(instance))))
+    hints = get_type_hints(Config)
+    values: dict[str, Any] = {}
+    for entry in fields(Config):
+        raw = _first(sources, entry.name)
+        if raw is not None:
+            values[entry.name] = _cast(entry, hints[entry.name], raw)
+    config = Config(**values)
+    key = config.openai_api_key or environ.get("OPENAI_API_KEY", "")
+    url = config.openai_base_url or environ.get("OPENAI_BASE_URL", "")
+    return replace(config, openai_api_key=key, openai_base_url=url)
+
+
+def require_secrets(config: Config) -> None:
+    """Stop a start that lacks a secret, with words that say what to set. Raises ConfigError."""
+    missing = [
+        (not config.jwt_secret, "SORA_JWT_SECRET", "32 random characters or more"),
+        (not config.encryption_keys, "SORA_ENCRYPTION_KEYS", "for example k1:$(openssl rand -base64 32)"),
+        (
+            not (config.openai_api_key or config.openai_base_url),
+            "SORA_OPENAI_API_KEY",
+            "or SORA_OPENAI_BASE_URL of a server that needs no key",
+        ),
+    ]
+    lines = [f"  {name} is not set ({hint})" for absent, name, hint in missing if absent]
+    if lines:
+        raise ConfigError(
+            "Sora cannot start:\n"
+            + "\n".join(lines)
+            + "\nFor development use `make run`, which makes its own."
+        )
+
+
+def read_development(instance: Path) -> dict[str, str]:
+    """The development settings kept under the instance path: NAME=value lines. Empty when there are none."""
+    try:
+        lines = (instance / DEVELOPMENT_FILE).read_text("utf-8").splitlines()
+    except OSError:
+        return {}
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def _first(sources: list[Mapping[str, Any]], name: str) -> Any:
+    for source in sources:
+        value = source.get(variable(name))
+        if value is not None and value != "":
+            return value
+    return None
+
+
+def _cast(entry: Field[Any], hint: Any, raw: Any) -> Any:
+    name = variable(entry.name)
+    try:
+        value: Any
+        if get_origin(hint) is tuple:
+            items = raw.split(",") if isinstance(raw, str) else raw
+            value = tuple(get_args(hint)[0](item).strip() for item in items if str(item).strip())
+        else:
+            value = hint(raw.strip() if isinstance(raw, str) else raw)
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"{name} must be a {getattr(hint, '__name__', hint)}, not {_shown(entry, raw)}"
+        ) from None
+    if isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
+        raise ConfigError(f"{name} must not be negative, it is {raw}")
+    choices = entry.metadata["choices"]
+    if choices and value not in choices:
+        raise ConfigError(
+            f"{name} must be one of {', '.join(c for c in choices if c)}, not {_shown(entry, raw)}"
+        )
+    return value
+
+
+def _shown(entry: Field[Any], raw: Any) -> str:
+    return "the value given" if entry.metadata["secret"] else repr(raw)

@@ -1,0 +1,471 @@
+"""The engine of one process: starts, reads, cancels and ends runs. Everything above it talks to this class."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket as sockets
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+
+from sora import metrics
+from sora.config import Config
+from sora.engine.generation import Provider
+from sora.engine.log.database import DatabaseLog
+from sora.engine.loop import Loop
+from sora.engine.pipeline import Pipeline
+from sora.engine.producer import Producer
+from sora.engine.readers import Reader, Readers
+from sora.engine.recovery import Recovery
+from sora.engine.spool import Spool
+from sora.errors import Draining, LogExpired, NotFound, Overloaded, RunActive, StoreError, TooManyRuns
+from sora.events import ORIGIN, Cursor, text_of
+from sora.store import workers
+from sora.store.crypto import Keyring
+from sora.store.database import Database
+from sora.store.runs import Run, RunStore, new_id, now
+from sora.wire import FORMATS
+
+logger = logging.getLogger(__name__)
+
+#: The engines of this process, for the server that starts and drains them.
+engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+_SWEEP = 0.25  # seconds between two looks for readers that hung up and runs without readers
+_BEAT = 1.0  # seconds between two signs of life of an idle worker
+_WRAP_UP = 5.0  # seconds kept back from a drain, for saving what is interrupted
+_READ = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A run that somebody wants. `request` is what the kind's schema encoded."""
+
+    owner: str
+    kind: str
+    request: bytes
+    locale: str
+    on_disconnect: str | None = None
+    idempotency_key: str | None = None
+    ticket: str | None = None
+    retry_of: str | None = None
+
+
+class GivenUp(Exception):
+    """This worker was declared dead by another one."""
+
+
+class Engine:
+    """All runs of one process. Methods may be called from any thread; they block for the database at most, for its timeout.
+
+    Every method that takes an `owner` treats what is not theirs as not there (NotFound).
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        database: Database,
+        keyring: Keyring,
+        provider: Provider,
+        pipelines: Sequence[Pipeline],
+    ) -> None:
+        self.config = config
+        self.database = database
+        self.keyring = keyring
+        self.provider = provider
+        self.store = RunStore(keyring)
+        self.log = DatabaseLog(database, keyring)
+        self.readers = Readers(send_timeout=config.send_timeout)
+        self.recovery = Recovery(self)
+        self.spool = Spool(self, config.instance / "spool")
+        self.draining = False
+        self.worker_id = ""
+        self._pipelines = {pipeline.kind: pipeline for pipeline in pipelines}
+        self._producers: dict[str, Producer] = {}
+        self._fresh: set[str] = set()  # runs not yet marked as running
+        self._reads: dict[str, int] = {}
+        self._loops: list[Loop] = []
+        self._starting = threading.Lock()
+        self._pid = 0
+        self._beat_at = 0.0
+        self._stamped_at = 0.0
+        engines.add(self)
+
+    # -- life ----------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Make this process a worker: register it, and begin its rounds, its sweeps and its recovery. Idempotent."""
+        with self._starting:
+            if self._pid == os.getpid():
+                return
+            self._pid = os.getpid()
+            self._loops = [
+                Loop("journal", self.config.journal_interval, self.round),
+                Loop("sweep", _SWEEP, self._sweep),
+                Loop("recovery", min(_BEAT, self.config.lease / 4), self.recovery.step),
+            ]
+            try:
+                self._register()
+            except StoreError:
+                logger.warning("the database does not answer; runs start once it does")
+            for loop in self._loops:
+                loop.start()
+
+    def stop(self, *, grace: float) -> None:
+        """Take no new run, let those under way come to their end for `grace` seconds, then end the rest as interrupted; what the
+        database does not take is spooled. Blocks until done; a few seconds beyond nothing is left running."""
+        if self.draining:
+            return
+        self.draining = True
+        wrap_up = min(_WRAP_UP, grace / 2)
+        self._wait(lambda: not self._producers, grace - wrap_up)
+        for producer in list(self._producers.values()):
+            producer.interrupt()
+        self._wait(lambda: not self._producers, wrap_up / 2)
+        for producer in list(self._producers.values()):
+            producer.spool()
+        self._wait(lambda: not self._producers, wrap_up / 2)
+        for reader in self.readers.all():
+            if reader.run.id in self.log.remote():
+                reader.leave("shutdown")
+        for loop in self._loops:
+            loop.stop(timeout=1.0)
+        try:
+            self.round()
+            with self.database.write() as session:
+                workers.give_up(session, self.worker_id)
+        except (StoreError, GivenUp):
+            pass  # the others will see that our lease stands still
+
+    def health(self) -> dict[str, bool]:
+        """What readiness depends on."""
+        try:
+            with self.database.read() as session:
+                workers.alive(session)
+            database = True
+        except Exception:
+            database = False
+        return {
+            "database": database,
+            "log": database and bool(self.worker_id),
+            "provider": bool(self.config.openai_api_key or self.config.openai_base_url),
+            "accepting": not self.draining,
+        }
+
+    # -- runs ----------------------------------------------------------------------------------------------------------
+
+    def begin(self, order: Order) -> tuple[Run, bool]:
+        """Start a run, or find the one its idempotency key started; the run, and whether it is new. Returns once the run
+        is in the database. Raises Conflict, TooManyRuns, Overloaded, Draining, StoreError."""
+        self.start()
+        mac_of = b"\0".join((order.kind.encode(), (order.on_disconnect or "").encode(), order.request))
+        if order.idempotency_key is not None and (earlier := self._earlier(order, mac_of)) is not None:
+            return earlier, False
+        self._admit(order.owner)
+        pipeline = self._pipelines[order.kind]
+        run_id = new_id()
+        run = Run(
+            id=run_id,
+            owner=order.owner,
+            kind=order.kind,
+            status="pending",
+            worker=self.worker_id,
+            epoch=1,
+            locale=order.locale,
+            on_disconnect=order.on_disconnect or self.config.on_disconnect or pipeline.on_disconnect,
+            request=self.store.seal_request(run_id, order.owner, order.request),
+            request_mac=self.keyring.mac(mac_of),
+            idempotency_key=order.idempotency_key,
+            retry_of=order.retry_of,
+            cancel_requested=False,
+            created_at=now(),
+        )
+        producer = Producer(self, run, pipeline, order.request)
+        # Known before it is in the database, so that recovery never takes it for a run without a producer.
+        self._producers[run_id] = producer
+        try:
+            with self.database.write() as session:
+                added = self.store.add(
+                    session,
+                    run,
+                    ticket=order.ticket,
+                    ticket_expires_at=time.time() + self.config.ticket_ttl if order.ticket else None,
+                )
+        except BaseException:
+            self._producers.pop(run_id, None)
+            self.recovery.doubtful.add(run_id)
+            raise
+        if not added:
+            self._producers.pop(run_id, None)
+            earlier = self._earlier(order, mac_of)
+            if earlier is None:
+                raise Overloaded  # it was deleted in between
+            return earlier, False
+        self._fresh.add(run_id)
+        metrics.runs_started.labels(order.kind).inc()
+        metrics.active_runs.inc()
+        threading.Thread(target=producer.produce, name=f"run-{run_id}", daemon=True).start()
+        return run, True
+
+    def get(self, run_id: str, *, owner: str) -> Run:
+        """One's own run. Raises NotFound, StoreError."""
+        with self.database.read() as session:
+            run = self.store.find(session, run_id)
+        if run is None or run.owner != owner:
+            raise NotFound
+        return run
+
+    def by_ticket(self, ticket: str) -> Run:
+        """The run of a ticket. Raises NotFound for one made up, or expired before its first use."""
+        with self.database.write() as session:
+            run = self.store.find_by_ticket(session, ticket)
+        if run is None:
+            raise NotFound
+        return run
+
+    def list(
+        self, owner: str, *, status: str | None = None, limit: int = 20, before: str | None = None
+    ) -> list[Run]:
+        with self.database.read() as session:
+            return self.store.list(session, owner, status=status, limit=limit, before=before)
+
+    def text(self, run: Run) -> str:
+        """The answer: saved, or as far as it is in the log."""
+        if run.final:
+            return self.store.text_of(run)
+        try:
+            return text_of(self.recovery.events(run))
+        except LogExpired:
+            return ""
+
+    def cancel(self, run_id: str, *, owner: str) -> Run:
+        """Ask for a run's end; whoever produces it ends it with what it holds. A final run stays as it is."""
+        run = self.get(run_id, owner=owner)
+        if not run.final:
+            with self.database.write() as session:
+                self.store.request_cancel(session, run_id)
+            if (producer := self._producers.get(run_id)) is not None:
+                producer.cancel()
+        return run
+
+    def retry(self, run_id: str, *, owner: str) -> Run:
+        """Start the same request again, as a new run. Raises RunActive while the old one is not final."""
+        run = self.get(run_id, owner=owner)
+        if not run.final:
+            raise RunActive
+        request = self.store.request_of(run)
+        order = Order(
+            owner=owner,
+            kind=run.kind,
+            request=request,
+            locale=run.locale,
+            on_disconnect=run.on_disconnect,
+            retry_of=run.id,
+        )
+        return self.begin(order)[0]
+
+    def delete(self, run_id: str, *, owner: str) -> None:
+        """Delete a final run with its log and its text. Raises RunActive for one that is not final."""
+        self.get(run_id, owner=owner)
+        with self.database.write() as session:
+            deleted = self.store.delete(session, run_id)
+        if not deleted:
+            raise RunActive
+        self.log.drop(run_id)
+
+    def pipeline(self, kind: str) -> Pipeline:
+        return self._pipelines[kind]
+
+    def produces(self, run_id: str) -> bool:
+        """Whether the run's producer lives in this process."""
+        return run_id in self._producers
+
+    def produced(self, producer: Producer) -> None:
+        """A producer has come to its end."""
+        if self._producers.pop(producer.run.id, None) is not None:
+            metrics.active_runs.dec()
+        self._fresh.discard(producer.run.id)
+        self._reads.pop(producer.run.id, None)
+
+    # -- readers -------------------------------------------------------------------------------------------------------
+
+    def read(
+        self,
+        run: Run,
+        *,
+        format: str = "native",
+        cursor: Cursor | None = None,
+        resumed: bool = False,
+        ids: bool = True,
+        opening_id: str | None = None,
+        ping: bool = False,
+        until: float | None = None,
+        socket: Any = None,
+    ) -> Reader:
+        """A reader of a run, registered until its `close`. See Reader; `socket` is the client's, watched for a hang-up."""
+        self.start()
+        if resumed:
+            metrics.reconnects.inc()
+        reader = Reader(
+            run,
+            FORMATS[format](run.locale),
+            log=self.log,
+            cursor=cursor or ORIGIN,
+            ids=ids,
+            opening_id=opening_id,
+            heartbeat=self.config.heartbeat,
+            ping=ping,
+            until=until,
+            saved=lambda: self._saved(run.id),
+            closed=self._reader_closed,
+        )
+        self.readers.add(reader, socket=socket)
+        if (producer := self._producers.get(run.id)) is not None:
+            producer.left_at = None
+            producer.readers += 1
+            if producer.saving is not None:
+                reader.tell(producer.saving)
+        return reader
+
+    def exhausted(self, run: Run, *, format: str, cursor: Cursor) -> bool:
+        """Whether a final run has no frame with data left after `cursor` in this format."""
+        if not run.final:
+            return False
+        if cursor == Cursor(run.epoch, run.last_seq or 0):
+            return True
+        encoder = FORMATS[format](run.locale)
+        while True:
+            try:
+                span = self.log.read(run.id, cursor, _READ)
+            except LogExpired:
+                return False
+            if span.first <= cursor.seq or any(encoder.encode(event, None) for event in span.events):
+                return False
+            if not span.events:
+                return True
+            cursor = span.end
+
+    def _saved(self, run_id: str) -> tuple[Run, str]:
+        with self.database.read() as session:
+            run = self.store.find(session, run_id)
+        if run is None:
+            raise NotFound
+        return run, self.store.text_of(run)
+
+    def _reader_closed(self, reader: Reader) -> None:
+        others = self.readers.remove(reader)
+        if (producer := self._producers.get(reader.run.id)) is not None:
+            producer.readers = others
+            if not others:
+                producer.left_at = time.monotonic()
+
+    # -- background ----------------------------------------------------------------------------------------------------
+
+    def round(self) -> None:
+        """One turn of the journal: our sign of life, all new events of all our runs, and what others want of them, in one
+        transaction. Then a look at the runs that are read here and produced elsewhere."""
+        due = time.monotonic() - self._beat_at >= _BEAT
+        if self._producers or due or self.log.behind():
+            try:
+                self._write_journal()
+            except GivenUp:
+                self._start_over()
+            except IntegrityError:
+                self.log.forget_owners()
+                raise
+        self.log.poll()
+
+    def _write_journal(self) -> None:
+        if not self.worker_id:
+            self._register()
+        fresh, reads = list(self._fresh), self._read_elsewhere()
+        with self.database.write() as session:
+            if not workers.beat(session, self.worker_id):
+                raise GivenUp
+            written = self.log.flush(session)
+            if fresh:
+                self.store.begin(session, fresh)
+            if reads:
+                self.store.stamp_reads(session, reads)
+            wishes = self.store.wishes(session, self.worker_id) if self._producers else ()
+        written()
+        self._fresh.difference_update(fresh)
+        self._beat_at = time.monotonic()
+        for run_id, cancel, count in wishes:
+            if (producer := self._producers.get(run_id)) is not None:
+                if cancel:
+                    producer.cancel()
+                if count != producer.reads_elsewhere:
+                    producer.reads_elsewhere = count
+                    if not producer.readers:
+                        producer.left_at = time.monotonic()
+
+    def _read_elsewhere(self) -> Sequence[str]:
+        """Runs to stamp as being read here, once a second: those that end with their last reader, wherever that is."""
+        if time.monotonic() - self._stamped_at < _BEAT:
+            return ()
+        self._stamped_at = time.monotonic()
+        remote = set(self.log.remote())
+        return list(
+            {r.run.id for r in self.readers.all() if r.run.on_disconnect == "cancel" and r.run.id in remote}
+        )
+
+    def _sweep(self) -> None:
+        self.readers.sweep()
+        self.log.tidy()
+        late = time.monotonic() - self.config.orphan_grace
+        for producer in list(self._producers.values()):
+            if (
+                producer.run.on_disconnect == "cancel"
+                and producer.left_at is not None
+                and producer.left_at <= late
+            ):
+                producer.cancel()
+
+    def _start_over(self) -> None:
+        """We were given up: what we hold belongs to others now. Drop it, cut its readers, and begin as a new worker."""
+        logger.warning("worker %s: was given up by another worker; starting over", self.worker_id)
+        self.worker_id = ""
+        for producer in list(self._producers.values()):
+            producer.drop()
+            for reader in self.readers.of(producer.run.id):
+                reader.leave("shutdown")
+            self.log.drop(producer.run.id)
+        self._register()
+
+    def _register(self) -> None:
+        worker = new_id()
+        with self.database.write() as session:
+            workers.register(session, worker, host=sockets.gethostname(), pid=os.getpid())
+        self.worker_id = worker
+
+    def _admit(self, owner: str) -> None:
+        if self.draining:
+            raise Draining(retry_after=5)
+        if not self.worker_id:
+            raise Overloaded(retry_after=2)
+        limit, own = self.config.max_runs, self.config.max_runs_per_principal
+        if limit and len(self._producers) >= limit:
+            raise Overloaded(retry_after=2)
+        if (
+            own
+            and sum(1 for producer in list(self._producers.values()) if producer.run.owner == owner) >= own
+        ):
+            raise TooManyRuns(retry_after=2)
+
+    def _earlier(self, order: Order, mac_of: bytes) -> Run | None:
+        with self.database.read() as session:
+            return self.store.find_by_key(session, order.owner, order.idempotency_key or "", mac_of=mac_of)
+
+    @staticmethod
+    def _wait(done: Any, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not done() and time.monotonic() < deadline:
+            time.sleep(0.02)

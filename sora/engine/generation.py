@@ -1,0 +1,120 @@
+"""What a pipeline asks of a model, and the port through which a provider answers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+import msgspec
+
+from sora.events import Progress, Reasoning, Source, Usage
+
+
+class Message(msgspec.Struct, frozen=True):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Generate(msgspec.Struct, frozen=True, kw_only=True):
+    """One model call: the conversation and its parameters. `models` are tried in this order."""
+
+    messages: tuple[Message, ...]
+    models: tuple[str, ...]
+    max_tokens: int
+    temperature: float
+    top_p: float
+    locale: str = "ko"
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """The model has said all. finish_reason: stop, length, tool_calls, content_filter or other."""
+
+    finish_reason: str
+    model: str
+
+
+class Generated(NamedTuple):
+    """What a pipeline gets back from a Generate: the whole text, why it ended, and who wrote it."""
+
+    text: str
+    finish_reason: str
+    model: str
+
+
+# A provider's output: str is a piece of the answer, Progress tells of a retry.
+Piece = str | Reasoning | Progress | Source | Usage | Finished
+
+
+class Provider(Protocol):
+    """A model API. One method, so that a transport may do what it likes underneath."""
+
+    def stream(self, request: Generate, call: Call) -> Iterator[Sequence[Piece]]:
+        """The answer as it arrives, in batches: pieces that arrived together come together.
+
+        Order is the upstream's; the last piece is Finished, exactly once, unless an error is raised. Blocks between batches,
+        cooperatively under gevent, never beyond the deadlines of `call`. The text is as the upstream sent it (lone
+        surrogates and NUL are the engine's business). Closing the iterator closes the upstream at once.
+        Raises UpstreamError, UpstreamTimeout, UpstreamRateLimited or ContentFilter, and CallCancelled after `call.cancel()`.
+        Retries and fallbacks happen inside, before the first piece of text only, each told by a Progress.
+        """
+        ...
+
+
+class CallCancelled(BaseException):
+    """The call was cancelled. A BaseException, so that no `except Exception` on the way swallows it."""
+
+
+class Call:
+    """A model call under way: its deadlines, and the means to stop it from any thread at once.
+
+    The provider asks `remaining()` before each blocking step, says `progressed()` for each token, and sets `on_cancel` to
+    whatever unblocks the thread that is waiting for the upstream. Deadlines are monotonic.
+    """
+
+    def __init__(self, *, connect: float, first_token: float, gap: float, total: float) -> None:
+        now = time.monotonic()
+        self.connect = connect
+        self.cancelled = False
+        self._gap = gap
+        self._first_token = first_token
+        self._silence_ends = now + first_token
+        self._total_ends = now + total
+        self._on_cancel: Callable[[], None] | None = None
+        self._lock = threading.Lock()
+
+    def progressed(self) -> None:
+        """A token has arrived: the next one has the whole gap."""
+        self._silence_ends = time.monotonic() + self._gap
+
+    def restarted(self) -> None:
+        """Another try begins: it has the whole time to its first token (the total deadline stays)."""
+        self._silence_ends = time.monotonic() + self._first_token
+
+    def remaining(self) -> float:
+        """Seconds until the next deadline; zero or less: it has passed."""
+        return min(self._silence_ends, self._total_ends) - time.monotonic()
+
+    def on_cancel(self, close: Callable[[], None] | None) -> None:
+        """What `cancel` must do to unblock the provider, or None. Raises CallCancelled when it is too late."""
+        with self._lock:
+            self._on_cancel = close
+            if self.cancelled and close is not None:
+                raise CallCancelled
+            # The provider sets this before it blocks, so a cancel can never fall between.
+
+    def check(self) -> None:
+        """Raises CallCancelled once `cancel` was called."""
+        if self.cancelled:
+            raise CallCancelled
+
+    def cancel(self) -> None:
+        """Stop the call from any thread, at once; calling it again does nothing."""
+        with self._lock:
+            if self.cancelled:
+                return
+            self.cancelled = True
+            close = self._on_cancel
+        if close is not None:
+            close()

@@ -1,0 +1,133 @@
+"""The event log in this process's memory: the reference, and what local readers of every other log read."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from sqlalchemy.orm import Session
+
+from sora.engine.log import Listener
+from sora.errors import LogEnded, LogExpired, StaleEpoch
+from sora.events import Cursor, Event, Span, is_terminal
+
+
+class Tape:
+    """One run's events in memory, those after number `base`. One appender; any number of readers, without a lock."""
+
+    __slots__ = ("base", "ended_at", "events", "starts")
+
+    def __init__(self, epoch: int, base: int) -> None:
+        self.base = base
+        self.events: list[Event] = []
+        self.starts = [(epoch, base + 1)]  # (epoch, its first number), in order
+        self.ended_at: float | None = None
+
+    @property
+    def epoch(self) -> int:
+        return self.starts[-1][0]
+
+    @property
+    def last(self) -> int:
+        return self.base + len(self.events)
+
+    def check(self, epoch: int) -> None:
+        """Raises StaleEpoch or LogEnded when an append in this epoch is refused."""
+        if epoch < self.epoch:
+            raise StaleEpoch
+        if self.ended_at is not None:
+            raise LogEnded
+
+    def append(self, epoch: int, events: Sequence[Event]) -> int:
+        self.check(epoch)
+        if epoch > self.epoch:
+            self.starts.append((epoch, self.last + 1))
+        self.events.extend(events)
+        if events and is_terminal(events[-1]):
+            self.ended_at = time.monotonic()
+        return self.last
+
+    def read(self, after: Cursor, limit: int) -> Span:
+        """See EventLog.read; the cursor must not lie before `base`."""
+        seq = after.seq
+        for epoch, first in self.starts:
+            if epoch > after.epoch and first - 1 < seq:
+                seq = first - 1
+                break
+        start, stop = seq - self.base, min(seq + limit, self.last) - self.base
+        epoch = after.epoch
+        if stop > start:
+            for candidate, first in self.starts:
+                if first <= seq + 1:
+                    epoch = candidate
+                else:
+                    stop = min(stop, first - 1 - self.base)
+                    break
+        return Span(epoch, seq + 1, self.events[start:stop] if start >= 0 else ())
+
+    def holds(self, after: Cursor) -> bool:
+        """Whether everything after the cursor is here (later epochs that begin here may pull it back, not below)."""
+        return after.seq >= self.base
+
+
+class MemoryLog:
+    """Tapes by run. Lives and dies with the process; readers of other processes see nothing of it."""
+
+    def __init__(self) -> None:
+        self.tapes: dict[str, Tape] = {}
+        self._listeners: dict[str, list[Listener]] = {}
+        self._expiries: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def append(self, run_id: str, epoch: int, events: Sequence[Event]) -> int:
+        last = self._tape(run_id, epoch).append(epoch, events)
+        self.notify(run_id)
+        return last
+
+    def read(self, run_id: str, after: Cursor, limit: int) -> Span:
+        expires = self._expiries.get(run_id)
+        if expires is not None and expires <= time.monotonic():
+            self.tapes.pop(run_id, None)
+            raise LogExpired
+        tape = self.tapes.get(run_id)
+        return tape.read(after, limit) if tape is not None else Span(after.epoch, after.seq + 1, ())
+
+    def follow(self, run_id: str, listener: Listener) -> Callable[[], None]:
+        # Copied on change: `notify` may be walking the list in another thread.
+        with self._lock:
+            self._listeners[run_id] = [*self._listeners.get(run_id, ()), listener]
+
+        def unfollow() -> None:
+            with self._lock:
+                # Equal, not identical: a bound method is a new object each time.
+                left = [other for other in self._listeners.get(run_id, ()) if other != listener]
+                if left:
+                    self._listeners[run_id] = left
+                else:
+                    self._listeners.pop(run_id, None)
+
+        return unfollow
+
+    def stage(self, session: Session, run_id: str, epoch: int, terminal: Event) -> int:
+        tape = self._tape(run_id, epoch)
+        tape.check(epoch)
+        return tape.last + 1
+
+    def expire(self, run_id: str, ttl: float) -> None:
+        self._expiries[run_id] = time.monotonic() + ttl
+
+    def notify(self, run_id: str) -> None:
+        """Tell a run's followers to look again."""
+        for listener in self._listeners.get(run_id, ()):
+            listener()
+
+    def followed(self) -> list[str]:
+        """Runs that somebody follows."""
+        return list(self._listeners)
+
+    def _tape(self, run_id: str, epoch: int) -> Tape:
+        tape = self.tapes.get(run_id)
+        if tape is None:
+            tape = self.tapes[run_id] = Tape(epoch, 0)
+        return tape

@@ -1,0 +1,264 @@
+"""The producer of one run: drives its pipeline, appends to the log, and brings the run to its end."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sora import metrics
+from sora.engine.cleaner import Cleaner
+from sora.engine.generation import Call, CallCancelled, Finished, Generate, Generated
+from sora.engine.pipeline import Ended, Pipeline
+from sora.errors import ContentFilter, Internal, Interrupted, LogError, RunError, StoreError, message
+from sora.events import Cancelled, Delta, Done, Error, Event, Progress, Started, Usage
+from sora.store.runs import Ending, Run
+
+if TYPE_CHECKING:
+    from sora.engine.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+_BACKOFF = (0.1, 0.25, 0.5, 1.0)  # seconds between two tries to save; the last one repeats
+
+
+class Producer:
+    """One run under way in this process. `run` is its whole life, on a thread (greenlet) of its own.
+
+    Any thread may `cancel`, `interrupt` or `drop` it; only its own thread appends and ends the run.
+    """
+
+    def __init__(self, engine: Engine, run: Run, pipeline: Pipeline, request: bytes) -> None:
+        self.run = run
+        self.readers = 0
+        self.reads_elsewhere = 0
+        self.left_at: float | None = None  # when the last reader left; None: never read yet, or being read
+        self.saving: Progress | None = None  # what readers are told while the ending cannot be saved
+        self._engine = engine
+        self._pipeline = pipeline
+        self._request = request
+        self._call: Call | None = None
+        self._stop = ""  # why it must stop: cancelled, interrupted or dropped
+        self._stopped = threading.Event()
+        self._cleaner = Cleaner()
+        self._texts: list[str] = []
+        self._usage: Usage | None = None
+        self._model: str | None = None
+        self._started_at = time.monotonic()
+        self._first_at: float | None = None
+        self._spool = False
+
+    def cancel(self) -> None:
+        """End the run as cancelled, with what it holds."""
+        self._halt("cancelled")
+
+    def interrupt(self) -> None:
+        """End the run as interrupted: its process is going away."""
+        self._halt("interrupted")
+
+    def drop(self) -> None:
+        """Forget the run: it belongs to another worker now."""
+        self._stop = "dropped"
+        self._halt("dropped")
+
+    def spool(self) -> None:
+        """The database is away and the process must go: stop trying, keep the ending on disk."""
+        self._spool = True
+        self._stopped.set()
+
+    def _halt(self, why: str) -> None:
+        self._stop = self._stop or why
+        call = self._call
+        if call is not None:
+            call.cancel()
+        if why == "dropped":
+            self._stopped.set()
+
+    def produce(self) -> None:
+        """The run, from its first event to its last. Never raises."""
+        try:
+            terminal, finish_reason, error_code, status = self._generate()
+            if self._stop == "dropped":
+                return
+            self._finish(
+                terminal,
+                Ending(status, "".join(self._texts), 0, finish_reason, error_code, self._usage, self._model),
+            )
+        except LogError:
+            # The epoch is not ours any more; whoever took it ends the run.
+            logger.warning("run %s: taken over by another worker", self.run.id)
+        except Exception as error:
+            logger.error("run %s: producer failed: %s\n%s", self.run.id, type(error).__name__, _frames(error))
+        finally:
+            self._engine.produced(self)
+
+    def _generate(self) -> tuple[Event, str | None, str | None, str]:
+        """Everything but the terminal event, which is returned with finish reason, error code and status."""
+        finish_reason = "stop"
+        try:
+            self._append([Started(self.run.kind)])
+            steps = self._pipeline.steps(self._request, locale=self.run.locale)
+            answer: Generated | None = None
+            while True:
+                try:
+                    step = steps.send(answer)
+                except StopIteration:
+                    break
+                if isinstance(step, Generate):
+                    answer = self._call_model(step)
+                    finish_reason = answer.finish_reason
+                else:
+                    answer = None
+                    self._append([step])
+            return Done(finish_reason), finish_reason, None, "completed"
+        except CallCancelled:
+            if self._stop == "cancelled":
+                return Cancelled(), None, None, "cancelled"
+            return self._failed(Interrupted(), "interrupted")
+        except RunError as error:
+            return self._failed(error, "failed")
+        except LogError:
+            raise
+        except Exception as error:
+            logger.error("run %s: pipeline failed: %s\n%s", self.run.id, type(error).__name__, _frames(error))
+            return self._failed(Internal(), "failed")
+
+    def _failed(self, error: RunError, status: str) -> tuple[Event, str | None, str | None, str]:
+        metrics.errors.labels(error.code).inc()
+        logger.warning("run %s: %s: %s", self.run.id, error.code, error)
+        reason = "content_filter" if isinstance(error, ContentFilter) else "error"
+        return (
+            Error(error.code, message(error.code, self.run.locale), error.retryable),
+            reason,
+            error.code,
+            status,
+        )
+
+    def _call_model(self, request: Generate) -> Generated:
+        config = self._engine.config
+        call = self._call = Call(
+            connect=config.connect_timeout,
+            first_token=config.first_token_timeout,
+            gap=config.gap_timeout,
+            total=config.total_timeout - (time.monotonic() - self._started_at),
+        )
+        self._check()
+        start, finished = len(self._texts), Finished("other", "")
+        pieces = self._engine.provider.stream(request, call)
+        try:
+            for batch in pieces:
+                events: list[Event] = []
+                for piece in batch:
+                    if isinstance(piece, str):
+                        self._take(self._cleaner.feed(piece), events)
+                    elif isinstance(piece, Finished):
+                        finished = piece
+                    else:
+                        if isinstance(piece, Usage):
+                            self._usage = piece
+                        events.append(piece)
+                if events:
+                    self._append(events)
+        finally:
+            self._call = None
+            close = getattr(pieces, "close", None)
+            if close is not None:
+                close()
+            tail: list[Event] = []
+            self._take(self._cleaner.end(), tail)
+            if tail:
+                self._engine.log.append(self.run.id, self.run.epoch, tail)
+        self._model = finished.model or None
+        return Generated("".join(self._texts[start:]), finished.finish_reason, finished.model)
+
+    def _take(self, text: str, events: list[Event]) -> None:
+        if text:
+            events.append(Delta(len(self._texts), text))
+            self._texts.append(text)
+            if self._first_at is None:
+                self._first_at = time.monotonic()
+                metrics.first_token.labels(self.run.kind).observe(self._first_at - self._started_at)
+
+    def _append(self, events: Sequence[Event]) -> None:
+        # What came with a cancellation is not lost: it was produced, and the text holds it.
+        self._engine.log.append(self.run.id, self.run.epoch, events)
+        self._check()
+
+    def _check(self) -> None:
+        if self._stop:
+            raise CallCancelled
+
+    def _finish(self, terminal: Event, ending: Ending) -> None:
+        """Save and end the run; while the database is away readers are told, and it is tried until it works."""
+        attempt = 0
+        while self._stop != "dropped":
+            try:
+                won = self._end(terminal, ending)
+            except StoreError:
+                metrics.save_retries.inc()
+                if self.saving is None:
+                    # Not an event of the log: the number it would take may be the terminal event's, if the commit did happen.
+                    self.saving = Progress(
+                        "save", "saving", "in_progress", message("saving", self.run.locale)
+                    )
+                    self._engine.readers.tell(self.run.id, self.saving)
+                if self._spool:
+                    events = [*self._engine.recovery.events(self.run), terminal]
+                    self._engine.spool.put(self.run, replace(ending, last_seq=len(events)), events)
+                    metrics.spooled.inc()
+                    return
+                self._stopped.wait(_BACKOFF[min(attempt, len(_BACKOFF) - 1)])
+                attempt += 1
+                continue
+            except LogError:
+                raise
+            except Exception as error:
+                if ending.status == "failed":
+                    raise
+                # The pipeline could not save: the run says so, and keeps the text.
+                logger.error(
+                    "run %s: could not save: %s\n%s", self.run.id, type(error).__name__, _frames(error)
+                )
+                terminal, reason, code, status = self._failed(Internal(), "failed")
+                ending = replace(ending, status=status, finish_reason=reason, error_code=code)
+                continue
+            if won:
+                self._engine.log.append(self.run.id, self.run.epoch, [terminal])
+                self._count(ending.status)
+            else:
+                # Somebody else has decided, or our own commit's reply was lost: readers get what the journal says.
+                self._engine.log.drop(self.run.id)
+            return
+
+    def _end(self, terminal: Event, ending: Ending) -> bool:
+        engine = self._engine
+        with engine.database.write() as session:
+            last = engine.log.stage(session, self.run.id, self.run.epoch, terminal)
+            if not engine.store.end(
+                session, self.run, replace(ending, last_seq=last), ttl=engine.config.run_ttl
+            ):
+                session.rollback()
+                return False
+            self._pipeline.save(session, Ended(self.run, self._request, ending.status, ending.text))
+        return True
+
+    def _count(self, status: str) -> None:
+        kind, count = self.run.kind, len(self._texts)
+        metrics.runs_ended.labels(kind, status).inc()
+        metrics.deltas.labels(kind).inc(count)
+        if self._first_at is not None and count > 1:
+            seconds = max(time.monotonic() - self._first_at, 1e-6)
+            metrics.per_token.labels(kind).observe(seconds / (count - 1))
+            metrics.tokens_per_second.labels(kind).observe((count - 1) / seconds)
+        if self._usage is not None:
+            metrics.tokens.labels(kind, "input").inc(self._usage.input_tokens)
+            metrics.tokens.labels(kind, "output").inc(self._usage.output_tokens)
+
+
+def _frames(error: BaseException) -> str:
+    """Where it happened, without what was said: an exception's message may hold somebody's words."""
+    return "".join(traceback.format_tb(error.__traceback__)).rstrip()

@@ -1,0 +1,278 @@
+"""Readers: the way out. A reader follows one run's log from a cursor and yields bytes in one wire format."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import select
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from sora import metrics
+from sora.engine.log import EventLog
+from sora.engine.signal import Signal
+from sora.errors import Internal, LogExpired, StoreError, message
+from sora.events import (
+    ORIGIN,
+    Cancelled,
+    Cursor,
+    Delta,
+    Done,
+    Error,
+    Event,
+    Reset,
+    Span,
+    Started,
+    is_terminal,
+)
+from sora.store.crypto import UnreadableError
+from sora.store.runs import Run
+from sora.wire import Encoder, sse
+
+logger = logging.getLogger(__name__)
+
+_LIMIT = 1000  # events in one write
+_LOOK_AGAIN = 0.5  # seconds between two tries to read a log that does not answer
+
+
+class Reader:
+    """One client's view of one run: iterate it for frames, `close` it when the response ends.
+
+    The opening block comes at once, then whatever is in the log after the cursor, all that is ready in one piece, then
+    each event as it arrives; a heartbeat after every `heartbeat` seconds of silence. It ends after exactly one
+    terminal event, or, without one, when the client is gone; when this process may not serve the run any more it raises
+    ConnectionResetError, so that the end of the body cannot be taken for success. Blocks between pieces, cooperatively
+    under gevent; holds no database connection meanwhile.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        encoder: Encoder,
+        *,
+        log: EventLog,
+        cursor: Cursor = ORIGIN,
+        ids: bool = True,
+        opening_id: str | None = None,
+        heartbeat: float = 15.0,
+        ping: bool = False,
+        until: float | None = None,
+        saved: Callable[[], tuple[Run, str]],
+        closed: Callable[[Reader], None],
+    ) -> None:
+        self.run = run
+        self.aside: Event | None = None  # told to this reader alone, without a number
+        self.socket: Any = None
+        self.socket_fd: int | None = None
+        self._encoder = encoder
+        self._log = log
+        self._cursor = cursor
+        self._ids = ids
+        self._opening = sse.comment(b"open", id=opening_id.encode() if opening_id else None)
+        self._heartbeat = heartbeat
+        self._beat = sse.PING if ping else sse.HEARTBEAT
+        self._until = until
+        self._saved = saved
+        self._closed: Callable[[Reader], None] | None = closed
+        self._exit = ""
+        self._signal = Signal()
+        self._unfollow = log.follow(run.id, self._signal.set)
+
+    def leave(self, exit: str) -> None:
+        """Make the reader end from any thread: `gone` (the client left) or `shutdown` (cut, so that the client resumes)."""
+        self._exit = self._exit or exit
+        self._signal.set()
+
+    def tell(self, event: Event) -> None:
+        """Show this reader an event that is not in the log."""
+        self.aside = event
+        self._signal.set()
+
+    def close(self) -> None:
+        """Stop following; idempotent."""
+        closed, self._closed = self._closed, None
+        if closed is not None:
+            self._unfollow()
+            metrics.readers_left.labels(self._exit or "gone").inc()
+            closed(self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._opening
+        silent_since = time.monotonic()
+        while not self._exit:
+            chunk, ended = self._next()
+            if chunk:
+                yield chunk
+                silent_since = time.monotonic()
+            if ended:
+                self._exit = "ended"
+                return
+            if chunk:
+                continue
+            timeout = silent_since + self._heartbeat - time.monotonic()
+            if self._until is not None:
+                left = self._until - time.monotonic()
+                if left <= 0:
+                    self._exit = "deadline"
+                    yield self._problem("unauthorized", "token_expired")
+                    return
+                timeout = min(timeout, left)
+            if not self._signal.wait(timeout) and time.monotonic() - silent_since >= self._heartbeat:
+                yield self._beat
+                silent_since = time.monotonic()
+        if self._exit == "shutdown":
+            raise ConnectionResetError(errno.ECONNRESET, "the reader was cut")
+
+    def _next(self) -> tuple[bytes, bool]:
+        """All that is ready, and whether it is the end."""
+        aside, self.aside = self.aside, None
+        chunk = self._encoder.encode(aside, None) if aside is not None else b""
+        try:
+            span = self._log.read(self.run.id, self._cursor, _LIMIT)
+        except LogExpired:
+            more, ended = self._replay()
+            return chunk + more, ended
+        except StoreError:
+            # The database is away: heartbeats go on, and we look again.
+            if not self._exit:
+                self._signal.wait(_LOOK_AGAIN)
+            return chunk, False
+        except (UnreadableError, msgspec.DecodeError) as error:
+            logger.error("run %s: log cannot be read: %s", self.run.id, type(error).__name__)
+            return chunk + self._problem(Internal.code, Internal.code), True
+        if span.first <= self._cursor.seq:
+            more, ended = self._reset(Cursor(span.epoch, span.first - 1))
+            chunk += more
+            if ended:
+                return chunk, True
+        elif span.first > self._cursor.seq + 1:
+            logger.error("run %s: gap in the log after %d", self.run.id, self._cursor.seq)
+            return chunk + self._problem(Internal.code, Internal.code), True
+        if not span.events:
+            return chunk, False
+        chunk += self._encode(span)
+        self._cursor = span.end
+        return chunk, is_terminal(span.events[-1])
+
+    def _encode(self, span: Span) -> bytes:
+        encode = self._encoder.encode
+        if not self._ids:
+            return b"".join([encode(event, None) for event in span.events])
+        prefix = f"{self.run.id}:{span.epoch}-".encode()
+        return b"".join(
+            [encode(event, b"%b%d" % (prefix, seq)) for seq, event in enumerate(span.events, span.first)]
+        )
+
+    def _reset(self, to: Cursor) -> tuple[bytes, bool]:
+        """Tell the client to drop what came after `to`; a format that cannot say so ends with `interrupted`."""
+        metrics.resets.inc()
+        self._cursor = to
+        if self._encoder.resets:
+            return self._encoder.encode(Reset(to.seq), f"{self.run.id}:{to.epoch}-{to.seq}".encode()), False
+        return self._encoder.encode(Reset(to.seq), f"{self.run.id}:end".encode()), True
+
+    def _replay(self) -> tuple[bytes, bool]:
+        """The run from what was saved, its log being gone."""
+        run, text = self._saved()
+        if self._cursor == Cursor(run.epoch, run.last_seq or 0):
+            return b"", True
+        chunk = b""
+        if self._cursor.seq > 0:
+            chunk, ended = self._reset(Cursor(run.epoch, 0))
+            if ended:
+                return chunk, True
+        chunk += self._encode(Span(run.epoch, 1, [Started(run.kind)]))
+        events = saved_events(run, text)
+        chunk += self._encode(Span(run.epoch, (run.last_seq or 0) - len(events) + 1, events))
+        return chunk, True
+
+    def _problem(self, code: str, reason: str) -> bytes:
+        """An error that ends this reader, not its run."""
+        return self._encoder.encode(
+            Error(code, message(reason, self.run.locale), code != Internal.code), None
+        )
+
+
+def saved_events(run: Run, text: str) -> list[Event]:
+    """The events of a finished run as far as its row can tell: the whole text as one delta, usage, and the end."""
+    events: list[Event] = []
+    if text:
+        events.append(Delta(0, text))
+    if run.usage is not None:
+        events.append(run.usage)
+    if run.status == "completed":
+        events.append(Done(run.finish_reason or "stop"))
+    elif run.status == "cancelled":
+        events.append(Cancelled())
+    else:
+        code = run.error_code or Internal.code
+        events.append(Error(code, message(code, run.locale), code not in (Internal.code, "content_filter")))
+    return events
+
+
+class Readers:
+    """The readers of this process: who reads which run, and who has left without a word."""
+
+    def __init__(self, *, send_timeout: float) -> None:
+        self._send_timeout = send_timeout
+        self._readers: dict[str, list[Reader]] = {}
+        self._lock = threading.Lock()
+        self._poll = _poll()
+        self._by_fd: dict[int, Reader] = {}
+
+    def add(self, reader: Reader, *, socket: Any = None) -> None:
+        """Register a reader; `socket` is its client's: watched for a hang-up, and one write to it gets a bound."""
+        with self._lock:
+            self._readers[reader.run.id] = [*self._readers.get(reader.run.id, ()), reader]
+        metrics.active_readers.inc()
+        if socket is not None and (fd := socket.fileno()) >= 0:
+            socket.settimeout(self._send_timeout)
+            reader.socket, reader.socket_fd = socket, fd
+            self._by_fd[fd] = reader
+            self._poll.register(fd, select.POLLRDHUP)
+
+    def remove(self, reader: Reader) -> int:
+        """Unregister a reader; returns how many others read the same run here."""
+        with self._lock:
+            left = [other for other in self._readers.get(reader.run.id, ()) if other is not reader]
+            if left:
+                self._readers[reader.run.id] = left
+            else:
+                self._readers.pop(reader.run.id, None)
+        metrics.active_readers.dec()
+        if reader.socket_fd is not None and self._by_fd.get(reader.socket_fd) is reader:
+            del self._by_fd[reader.socket_fd]
+            self._poll.unregister(reader.socket_fd)
+            reader.socket.settimeout(None)  # the connection may live on, for another request
+        return len(left)
+
+    def of(self, run_id: str) -> list[Reader]:
+        return list(self._readers.get(run_id, ()))
+
+    def all(self) -> list[Reader]:
+        return [reader for readers in list(self._readers.values()) for reader in readers]
+
+    def tell(self, run_id: str, event: Event) -> None:
+        """Show a run's readers an event that is not in its log."""
+        for reader in self.of(run_id):
+            reader.tell(event)
+
+    def sweep(self) -> None:
+        """End the readers whose clients have hung up: one system call, however many there are. A client that shut down only
+        its sending side counts as gone; browsers and nginx do not do that."""
+        for fd, _ in self._poll.poll(0):
+            reader = self._by_fd.get(fd)
+            if reader is not None:
+                self._poll.modify(fd, 0)  # told once
+                reader.leave("gone")
+
+
+def _poll() -> Any:
+    """A real `select.poll`: gevent's replacement starts a watcher for each descriptor, and we only look, never wait."""
+    gevent = sys.modules.get("gevent.monkey")
+    return gevent.get_original("select", "poll")() if gevent is not None else select.poll()

@@ -1,0 +1,157 @@
+"""The database: short transactions on SQLite or PostgreSQL that never hold up a gevent worker for long."""
+
+from __future__ import annotations
+
+import random
+import select
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
+
+from sora.errors import StoreError
+
+_WRITES = "sora_writes"
+_SQLITE_BUSY_MS = 5  # a lock wait blocks the whole gevent worker; beyond this we wait cooperatively
+
+
+class Database:
+    """Sessions for one short transaction each: `read()` and `write()`. Blocking is bounded by `timeout` seconds.
+
+    On SQLite a write takes the lock at its beginning (BEGIN IMMEDIATE) and waits for it cooperatively; nothing in the
+    block may block on anything but the database. On PostgreSQL psycopg2 waits through `select.poll`, which gevent makes
+    cooperative. Raises StoreError when the database does not answer or drops the connection; then it is not known
+    whether a commit took place. IntegrityError passes through.
+    """
+
+    def __init__(self, url: str, *, pool: int = 5, timeout: float = 10.0) -> None:
+        self.url = sa.make_url(url)
+        self.timeout = timeout
+        self.dialect = self.url.get_backend_name()
+        if self.dialect == "sqlite":
+            self.engine = _sqlite(self.url, pool=pool, timeout=timeout)
+        else:
+            self.engine = _postgresql(self.url, pool=pool, timeout=timeout)
+        self._writer = self.engine.execution_options(**{_WRITES: True})
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session for reading."""
+        with _translated(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session whose transaction commits at the end of the block, or rolls back when the block raises."""
+        with _translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except exc.IntegrityError:
+        raise
+    except (exc.OperationalError, exc.InterfaceError, exc.InternalError, exc.TimeoutError) as error:
+        # The statement and its parameters stay out of the message.
+        raise StoreError(type(error.__cause__ or error).__name__) from error
+    except exc.DBAPIError as error:
+        if error.connection_invalidated:
+            raise StoreError(type(error.__cause__ or error).__name__) from error
+        raise
+
+
+def _sqlite(url: sa.URL, *, pool: int, timeout: float) -> sa.Engine:
+    arguments = {"timeout": _SQLITE_BUSY_MS / 1000, "check_same_thread": False}
+    engine = sa.create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=pool,
+        max_overflow=0,
+        pool_timeout=timeout,
+        connect_args=arguments,
+        hide_parameters=True,
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, record: object) -> None:
+        connection.isolation_level = None  # the driver begins nothing by itself; `begin` below does
+        _patiently(connection, "PRAGMA journal_mode=WAL", timeout)
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES)
+        _patiently(connection.connection.driver_connection, "BEGIN IMMEDIATE" if writes else "BEGIN", timeout)
+
+    return engine
+
+
+def _patiently(connection: Any, statement: str, timeout: float) -> None:
+    """Run a statement that needs a lock, waiting for it in short sleeps, which are cooperative under gevent."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute(statement)
+            return
+        except sqlite3.OperationalError as error:
+            if (
+                error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+                or time.monotonic() > deadline
+            ):
+                raise StoreError(f"SQLite: {error.sqlite_errorname}") from error
+        time.sleep(random.uniform(0.001, 0.006))
+
+
+def _postgresql(url: sa.URL, *, pool: int, timeout: float) -> sa.Engine:
+    import psycopg2.extensions
+
+    psycopg2.extensions.set_wait_callback(_Waiter(timeout))
+    # In green mode our callback keeps the time at this end; these end what goes on at the server's.
+    milliseconds = int(timeout * 1000)
+    options = f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={2 * milliseconds}"
+    arguments = {"options": options, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+    return sa.create_engine(
+        url,
+        pool_size=pool,
+        max_overflow=0,
+        pool_timeout=timeout,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args=arguments,
+    )
+
+
+class _Waiter:
+    """psycopg2's wait callback: waits for the server through `select.poll`, at most `timeout` seconds for one call.
+
+    Without it psycopg2 stops the whole gevent worker; with it and without the bound a silent server does (connect_timeout
+    is ignored in this mode). Raising makes psycopg2 close the connection.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+
+    def __call__(self, connection: Any) -> None:
+        import psycopg2
+        from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE
+
+        deadline = time.monotonic() + self._timeout
+        while (state := connection.poll()) != POLL_OK:
+            if state not in (POLL_READ, POLL_WRITE):
+                raise psycopg2.OperationalError("unexpected state of the connection")
+            poll = select.poll()
+            poll.register(connection.fileno(), select.POLLIN if state == POLL_READ else select.POLLOUT)
+            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                raise psycopg2.OperationalError("the database did not answer in time")

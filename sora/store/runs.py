@@ -1,0 +1,274 @@
+"""Runs at rest: rows of the table `runs` as plain values, and the conditional updates that decide who owns and who ends one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import secrets
+import string
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from sora.errors import Conflict
+from sora.events import Usage
+from sora.store.crypto import Keyring
+from sora.store.models import Base, JournalRow, RunRow, WorkerRow
+
+UNFINISHED = ("pending", "running")
+FINAL = ("completed", "failed", "cancelled", "interrupted")
+_ALPHABET = string.digits + string.ascii_letters
+
+
+def new_id() -> str:
+    """An unguessable id: 22 characters of base 62, 131 bits."""
+    return "".join([secrets.choice(_ALPHABET) for _ in range(22)])
+
+
+def now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run's row. `request` and `text` are sealed; `RunStore` opens them."""
+
+    id: str
+    owner: str
+    kind: str
+    status: str
+    worker: str
+    epoch: int
+    locale: str
+    on_disconnect: str
+    request: bytes
+    request_mac: bytes
+    idempotency_key: str | None
+    retry_of: str | None
+    cancel_requested: bool
+    created_at: dt.datetime
+    ended_at: dt.datetime | None = None
+    last_seq: int | None = None
+    text: bytes | None = None
+    model: str | None = None
+    finish_reason: str | None = None
+    error_code: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    log_expires_at: float | None = None
+
+    @property
+    def final(self) -> bool:
+        return self.status in FINAL
+
+    @property
+    def usage(self) -> Usage | None:
+        if self.input_tokens is None or self.output_tokens is None or self.total_tokens is None:
+            return None
+        return Usage(self.input_tokens, self.output_tokens, self.total_tokens)
+
+
+_COLUMNS = [getattr(RunRow, name) for name in Run.__slots__]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ends: written by whoever wins `end`."""
+
+    status: str
+    text: str
+    last_seq: int
+    finish_reason: str | None = None
+    error_code: str | None = None
+    usage: Usage | None = None
+    model: str | None = None
+
+
+class RunStore:
+    """Reads and writes runs in a session of the caller's. Every method is one or two statements; none commits."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+
+    def seal_request(self, run_id: str, owner: str, request: bytes) -> bytes:
+        return self._keyring.seal(request, table="runs", column="request", row=run_id, owner=owner)
+
+    def request_of(self, run: Run) -> bytes:
+        return self._keyring.open(run.request, table="runs", column="request", row=run.id, owner=run.owner)
+
+    def text_of(self, run: Run) -> str:
+        """The saved answer; empty while the run is not final."""
+        if run.text is None:
+            return ""
+        return self._keyring.open(run.text, table="runs", column="text", row=run.id, owner=run.owner).decode()
+
+    def add(
+        self, session: Session, run: Run, *, ticket: str | None = None, ticket_expires_at: float | None = None
+    ) -> bool:
+        """Insert a run. False when the owner has used its idempotency key before: nothing is written then."""
+        values: dict[str, object] = {name: getattr(run, name) for name in Run.__slots__}
+        values.update(
+            ticket_mac=self._ticket(ticket), ticket_expires_at=ticket_expires_at, ticket_used=False, reads=0
+        )
+        statement = insert(session, RunRow).values(**values)
+        if run.idempotency_key is not None:
+            statement = statement.on_conflict_do_nothing(index_elements=["owner", "idempotency_key"])
+        return bool(session.execute(statement).rowcount)  # type: ignore[attr-defined]
+
+    def find(self, session: Session, run_id: str) -> Run | None:
+        return _one(session, RunRow.id == run_id)
+
+    def find_by_key(self, session: Session, owner: str, key: str, *, mac_of: bytes) -> Run | None:
+        """The run an idempotency key started. Raises Conflict when that request was another one."""
+        run = _one(session, RunRow.owner == owner, RunRow.idempotency_key == key)
+        if run is not None and not self._keyring.same(run.request_mac, mac_of):
+            raise Conflict
+        return run
+
+    def find_by_ticket(self, session: Session, ticket: str) -> Run | None:
+        """The run of a ticket, which is used by this. None for one that is made up, or expired before its first use."""
+        which = RunRow.ticket_mac == self._ticket(ticket)
+        valid = sa.or_(RunRow.ticket_used, RunRow.ticket_expires_at > time.time())
+        used = session.execute(sa.update(RunRow).where(which, valid).values(ticket_used=True))
+        return _one(session, which) if used.rowcount else None  # type: ignore[attr-defined]
+
+    def list(
+        self, session: Session, owner: str, *, status: str | None, limit: int, before: str | None
+    ) -> list[Run]:
+        """An owner's runs, newest first; `before` is the id of the last run of the page before."""
+        query = sa.select(*_COLUMNS).where(RunRow.owner == owner)
+        if status is not None:
+            query = query.where(RunRow.status == status)
+        if before is not None:
+            last = (
+                sa.select(RunRow.created_at, RunRow.id)
+                .where(RunRow.id == before, RunRow.owner == owner)
+                .subquery()
+            )
+            query = query.where(
+                sa.tuple_(RunRow.created_at, RunRow.id)
+                < sa.select(last.c.created_at, last.c.id).scalar_subquery()
+            )
+        query = query.order_by(RunRow.created_at.desc(), RunRow.id.desc()).limit(limit)
+        return [Run(*row) for row in session.execute(query)]
+
+    def begin(self, session: Session, run_ids: Sequence[str]) -> None:
+        """Mark runs as running, those that are still pending."""
+        pending = sa.update(RunRow).where(RunRow.id.in_(run_ids), RunRow.status == "pending")
+        session.execute(pending.values(status="running"))
+
+    def end(self, session: Session, run: Run, ending: Ending, *, ttl: float) -> bool:
+        """Make a run final, if it is unfinished and still in our epoch. False: somebody else has decided."""
+        usage = ending.usage
+        ended = session.execute(
+            sa.update(RunRow)
+            .where(RunRow.id == run.id, RunRow.epoch == run.epoch, RunRow.status.in_(UNFINISHED))
+            .values(self._ending(run, ending, ttl=ttl) | _usage(usage))
+        )
+        return bool(ended.rowcount)  # type: ignore[attr-defined]
+
+    def replace_interrupted(self, session: Session, run: Run, ending: Ending, *, ttl: float) -> bool:
+        """Put the spooled whole in the place of the partial that a claimant saved; the run's epoch rises by one."""
+        replaced = session.execute(
+            sa.update(RunRow)
+            .where(RunRow.id == run.id, RunRow.epoch == run.epoch, RunRow.status == "interrupted")
+            .values(self._ending(run, ending, ttl=ttl) | _usage(ending.usage) | {"epoch": run.epoch + 1})
+        )
+        if not replaced.rowcount:  # type: ignore[attr-defined]
+            return False
+        session.execute(sa.delete(JournalRow).where(JournalRow.run_id == run.id))
+        return True
+
+    def request_cancel(self, session: Session, run_id: str) -> None:
+        """Ask the owner of a run to cancel it; only an unfinished run notices."""
+        session.execute(
+            sa.update(RunRow)
+            .where(RunRow.id == run_id, RunRow.status.in_(UNFINISHED))
+            .values(cancel_requested=True)
+        )
+
+    def stamp_reads(self, session: Session, run_ids: Sequence[str]) -> None:
+        """Tell the owners of these runs that somebody reads them here."""
+        session.execute(
+            sa.update(RunRow)
+            .where(RunRow.id.in_(run_ids), RunRow.status.in_(UNFINISHED))
+            .values(reads=RunRow.reads + 1)
+        )
+
+    def wishes(self, session: Session, worker: str) -> Sequence[tuple[str, bool, int]]:
+        """(run id, cancel requested, reads elsewhere) of a worker's unfinished runs that somebody wants something of."""
+        query = sa.select(RunRow.id, RunRow.cancel_requested, RunRow.reads).where(
+            RunRow.worker == worker,
+            RunRow.status.in_(UNFINISHED),
+            sa.or_(RunRow.cancel_requested, RunRow.reads > 0),
+        )
+        return [(run_id, cancel, reads) for run_id, cancel, reads in session.execute(query)]
+
+    def orphans(self, session: Session, doubtful: Sequence[str], *, limit: int) -> Sequence[Run]:
+        """Unfinished runs whose worker is not alive, and those of `doubtful` that are unfinished."""
+        alive = sa.select(WorkerRow.id).where(WorkerRow.alive)
+        query = sa.select(*_COLUMNS).where(
+            RunRow.status.in_(UNFINISHED), sa.or_(RunRow.worker.not_in(alive), RunRow.id.in_(doubtful))
+        )
+        return [Run(*row) for row in session.execute(query.limit(limit))]
+
+    def take(self, session: Session, run: Run, worker: str) -> bool:
+        """Raise a run's epoch and make it ours, if nobody else has since `run` was read."""
+        taken = session.execute(
+            sa.update(RunRow)
+            .where(RunRow.id == run.id, RunRow.epoch == run.epoch, RunRow.status.in_(UNFINISHED))
+            .values(epoch=run.epoch + 1, worker=worker)
+        )
+        return bool(taken.rowcount)  # type: ignore[attr-defined]
+
+    def delete(self, session: Session, run_id: str) -> bool:
+        """Delete a final run with its log. False when it is not final (or not there)."""
+        session.execute(
+            sa.delete(JournalRow).where(
+                JournalRow.run_id.in_(
+                    sa.select(RunRow.id).where(RunRow.id == run_id, RunRow.status.in_(FINAL))
+                )
+            )
+        )
+        deleted = session.execute(sa.delete(RunRow).where(RunRow.id == run_id, RunRow.status.in_(FINAL)))
+        return bool(deleted.rowcount)  # type: ignore[attr-defined]
+
+    def _ending(self, run: Run, ending: Ending, *, ttl: float) -> dict[str, object]:
+        text = self._keyring.seal(
+            ending.text.encode(), table="runs", column="text", row=run.id, owner=run.owner
+        )
+        return {
+            "status": ending.status, "text": text, "last_seq": ending.last_seq, "finish_reason": ending.finish_reason,
+            "error_code": ending.error_code, "model": ending.model, "ended_at": now(), "log_expires_at": time.time() + ttl,
+        }  # fmt: skip
+
+    def _ticket(self, ticket: str | None) -> bytes | None:
+        # A ticket is random: a plain digest reveals nothing, and outlives the rotation of a key.
+        return hashlib.sha256(ticket.encode()).digest() if ticket is not None else None
+
+
+def _usage(usage: Usage | None) -> dict[str, object]:
+    if usage is None:
+        return {}
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+
+
+def _one(session: Session, *where: sa.ColumnElement[bool]) -> Run | None:
+    row = session.execute(sa.select(*_COLUMNS).where(*where)).first()
+    return Run(*row) if row is not None else None
+
+
+def insert(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that knows ON CONFLICT, in the dialect of the session (both spell it alike)."""
+    if session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
