@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -40,13 +41,15 @@ class OpenAIClient:
         Raises openai.APIStatusError for a status of 400 and more, openai.APIConnectionError, UpstreamTimeout,
         CallCancelled.
         """
+        # Encoded here, because a lone surrogate in a user's text must not fail the request.
+        content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         token = waiting_now.set(waiting)
         try:
             # `post` rather than the typed method: to check the parameters costs ten times what sending them
             # does.
             return (
                 self._ready()
-                .post(path, body=body, cast_to=object, stream=True, stream_cls=openai.Stream[object])
+                .post(path, content=content, cast_to=object, stream=True, stream_cls=openai.Stream[object])
                 .response
             )
         finally:
