@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from gevent import Greenlet
@@ -46,8 +47,10 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 @pytest.fixture(autouse=True)
-def _nothing_left_behind() -> Iterator[None]:
+def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fails a test that leaves a thread, a greenlet or a child process running."""
+    if "postgresql" in getattr(request.node, "callspec", _NoParameters).params.values():
+        request.getfixturevalue("postgres")  # the session's server is not the test's that needs it first
     before, processes = _running(), set(process.children(os.getpid()))
     yield
 
@@ -60,6 +63,10 @@ def _nothing_left_behind() -> Iterator[None]:
         wait_until(lambda: not left(), timeout=3)
     except AssertionError:
         pytest.fail(f"left behind: {left()}")
+
+
+class _NoParameters:
+    params: ClassVar[dict[str, object]] = {}
 
 
 def _running() -> set[object]:

@@ -1,0 +1,1 @@
+"""The built-in prompts: one per persona and language, and `care`, which both hold."""

@@ -1,0 +1,80 @@
+"""The diary review: a persona answers a diary entry, and the answer is saved with it (WIRE.md A)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from itertools import count
+from typing import Literal
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from sora.config import Config
+from sora.engine.generation import Generate, Message
+from sora.engine.pipeline import Ended, Steps
+from sora.pipelines.personas import Personas
+from sora.store.reviews import ReviewStore
+
+
+class ReviewRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A diary entry to be reviewed. `name` is the writer's name as the token has it; empty: not known."""
+
+    body: str
+    type: Literal["FEELING", "THINKING"]
+    review_date: dt.date
+    name: str = ""
+
+    def encode(self) -> bytes:
+        """The same bytes for the same request: a run's request and its MAC rest on them."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def decode(cls, request: bytes) -> ReviewRequest:
+        return msgspec.json.decode(request, type=cls)
+
+
+class ReviewPipeline:
+    """One model call with the persona's prompt; saved as a review when it completes, also an empty answer.
+
+    What was produced before a failure or a stop is kept with the run; it is not a review.
+    """
+
+    kind = "review"
+    on_disconnect = "continue"
+
+    def __init__(self, config: Config, *, reviews: ReviewStore) -> None:
+        self._config = config
+        self._reviews = reviews
+        self._personas = Personas(config)
+
+    def steps(self, request: bytes, *, locale: str) -> Steps:
+        review = ReviewRequest.decode(request)
+        prompt = self._personas.prompt(review.type, locale=locale, name=review.name, date=review.review_date)
+        yield Generate(
+            messages=(Message("system", prompt), Message("user", _fenced(review.body))),
+            models=(self._config.model, *self._config.fallback_models),
+            max_tokens=self._config.review_max_tokens,
+            temperature=self._config.temperature,
+            top_p=self._config.top_p,
+            locale=locale,
+        )
+
+    def save(self, session: Session, ended: Ended) -> None:
+        if ended.status != "completed":
+            return
+        review = ReviewRequest.decode(ended.request)
+        self._reviews.add(
+            session,
+            ended.run.owner,
+            date=review.review_date,
+            type=review.type,
+            body=review.body,
+            feedback=ended.text,
+            run_id=ended.run.id,
+        )
+
+
+def _fenced(diary: str) -> str:
+    """The diary between two tags that it does not contain: nothing in it can pass for its end."""
+    tag = next(tag for number in count() if (tag := f"diary{number or ''}") not in diary)
+    return f"<{tag}>\n{diary}\n</{tag}>"
