@@ -9,9 +9,6 @@ from pathlib import Path
 from sora.config import Config, variable
 from sora.errors import ConfigError
 
-#: Every accepted spelling of a persona's type -> the type as it is saved and shown.
-TYPES = {"FEELING": "FEELING", "THINKING": "THINKING", "F": "FEELING", "T": "THINKING"}
-
 _SETTINGS = {"FEELING": "prompt_f", "THINKING": "prompt_t"}
 _NAMELESS = {"ko": "작성자", "en": "the writer"}
 _MAX_NAME = 64  # a name comes out of a token: long enough for people, too short for another prompt

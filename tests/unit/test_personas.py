@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sora.config import Config
 from sora.engine.generation import Generate
 from sora.errors import ConfigError
-from sora.pipelines.personas import TYPES, Personas
+from sora.pipelines.personas import Personas
 from sora.pipelines.review import ReviewPipeline, ReviewRequest
 from sora.simulator.scripts import parse
 from sora.simulator.text import Answer
@@ -136,11 +136,6 @@ def test_a_file_that_cannot_be_a_prompt_stops_the_start(tmp_path: Path) -> None:
 )
 def test_a_text_is_a_text(value: str) -> None:
     assert prompt(Config(prompt_t=value), "THINKING") == value
-
-
-def test_both_spellings_of_a_type_are_known() -> None:
-    assert {TYPES[name] for name in ("F", "FEELING")} == {"FEELING"}
-    assert {TYPES[name] for name in ("T", "THINKING")} == {"THINKING"}
 
 
 @given(st.text(), st.dates(), st.text())
