@@ -79,11 +79,12 @@ servers:
 	@.ci/servers
 
 # What installs is quiet: the output of `make token` is the token alone.
-.venv/.installed: requirements.txt
+.venv/.installed: requirements.txt setup.cfg pyproject.toml
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 이상이 필요합니다 · or newer is needed" >&2; exit 1; }
 	@echo "Python 패키지를 .venv에 설치합니다 · installing Python packages into .venv" >&2
 	@python3 -m venv .venv >&2
 	@$(PYTHON) -m pip install -qq --disable-pip-version-check --no-input -r requirements.txt >&2
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --no-input --no-deps -e . >&2
 	@touch $@
 
 .venv/.installed-dev: requirements-dev.txt .venv/.installed

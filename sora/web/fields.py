@@ -1,0 +1,186 @@
+"""What a request says, read strictly: every problem is collected and told with the name of its field."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from flask import request
+
+from sora.errors import InvalidRequest, NotFound, UnsupportedMedia, message
+from sora.web.service import locale, service
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_ID = re.compile(r"[0-9A-Za-z]{1,64}")
+_INTEGER = re.compile(r"[0-9]{1,9}")
+_KEY = re.compile(r"[!-~]{1,255}")
+_UNUSABLE = re.compile("[\0\ud800-\udfff]")  # no database and no UTF-8 holds these
+
+
+class Fields:
+    """Reads values by name. A value that cannot be used is noted and stands as empty; `check` raises if any was.
+
+    `into` gives the fields of an object inside, whose problems are noted here under `name.field`.
+    """
+
+    def __init__(
+        self, values: Mapping[str, Any], *, prefix: str = "", details: list[dict[str, str]] | None = None
+    ) -> None:
+        self._values = values
+        self._prefix = prefix
+        self._details: list[dict[str, str]] = [] if details is None else details
+
+    def problem(self, name: str, key: str, **values: object) -> None:
+        """Note what is wrong with a field; `key` is one of `sora.errors.MESSAGES`."""
+        self._details.append({"field": self._prefix + name, "message": message(key, locale(), **values)})
+
+    def check(self) -> None:
+        """Raises InvalidRequest when a problem was noted."""
+        if self._details:
+            raise InvalidRequest(details=self._details)
+
+    def into(self, name: str) -> Fields:
+        """The object under `name`."""
+        value = self._values.get(name)
+        if not isinstance(value, Mapping):
+            self.problem(name, "field_required" if value is None else "field_object")
+            value = None
+        # Without the object its fields would only repeat what is wrong.
+        inner_details = self._details if value is not None else []
+        return Fields(value or {}, prefix=f"{self._prefix}{name}.", details=inner_details)
+
+    def text(
+        self, name: str, *, longest: int | None = None, blank: bool = False, default: str | None = None
+    ) -> str:
+        """A text of at most `longest` characters; with something in it, unless it may be `blank`."""
+        value = self._values.get(name, default)
+        if value is None:
+            self.problem(name, "field_required")
+        elif not isinstance(value, str):
+            self.problem(name, "field_text")
+        elif _UNUSABLE.search(value):
+            self.problem(name, "field_characters")
+        elif not blank and not value.strip():
+            self.problem(name, "field_empty")
+        elif longest is not None and len(value) > longest:
+            self.problem(name, "field_long")
+        else:
+            return value
+        return ""
+
+    def choice(self, name: str, choices: Mapping[str, str], *, default: str | None = None) -> str:
+        """What `choices` maps the value to; `default` where there is none."""
+        value = self._values.get(name)
+        if value is None and default is not None:
+            return default
+        if value is None:
+            self.problem(name, "field_required")
+        elif not isinstance(value, str) or value not in choices:
+            self.problem(name, "field_choice", choices=", ".join(choices))
+        else:
+            return choices[value]
+        return ""
+
+    def identifier(self, name: str) -> str | None:
+        """An id as ours are; None where there is none."""
+        value = self._values.get(name)
+        if value is not None and not _ID.fullmatch(value):
+            self.problem(name, "field_unknown")
+            return None
+        return value
+
+    def date(self, name: str) -> dt.date:
+        """A date of the calendar, YYYY-MM-DD."""
+        value = self._values.get(name)
+        found = parse_date(value) if isinstance(value, str) else None
+        if found is None:
+            self.problem(name, "field_required" if value is None else "field_date")
+        return found or dt.date.min
+
+    def integer(self, name: str, *, low: int, high: int, default: int | None = None) -> int:
+        """A whole number between `low` and `high`, as a query spells it; `default` where there is none."""
+        value = self._values.get(name)
+        if value is None and default is not None:
+            return default
+        if value is None:
+            self.problem(name, "field_required")
+        elif not _INTEGER.fullmatch(value):
+            self.problem(name, "field_number")
+        elif not low <= int(value) <= high:
+            self.problem(name, "field_range", low=low, high=high)
+        else:
+            return int(value)
+        return low
+
+
+def body() -> Fields:
+    """The fields of the request's JSON object.
+
+    Raises UnsupportedMedia for another content type, InvalidRequest for what is not JSON (RFC 8259, strictly: UTF-8, no NaN,
+    no name twice) or not an object, and Werkzeug's RequestEntityTooLarge, with or without a Content-Length.
+    """
+    request.max_content_length = service().config.max_request_bytes
+    if not request.is_json:
+        raise UnsupportedMedia
+    try:
+        value = json.loads(
+            request.get_data(cache=False).decode(),
+            object_pairs_hook=_object, parse_constant=_refuse, parse_float=_float,
+        )  # fmt: skip
+    except (ValueError, RecursionError):
+        raise InvalidRequest("bad_json") from None
+    if not isinstance(value, dict):
+        raise InvalidRequest(details=[{"field": "", "message": message("field_object", locale())}])
+    return Fields(value)
+
+
+def query() -> Fields:
+    """The fields of the request's query."""
+    return Fields(request.args)
+
+
+def idempotency_key() -> str | None:
+    """The Idempotency-Key of the request: 1 to 255 visible ASCII characters. Raises InvalidRequest for another."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise InvalidRequest(
+            details=[{"field": "Idempotency-Key", "message": message("field_key", locale())}]
+        )
+    return key
+
+
+def own_id(text: str) -> str:
+    """An id as ours are. Raises NotFound for another text, which no database needs to be asked about."""
+    if not _ID.fullmatch(text):
+        raise NotFound
+    return text
+
+
+def parse_date(text: str) -> dt.date | None:
+    """A date written YYYY-MM-DD in ASCII digits; None for anything else."""
+    try:
+        return dt.date.fromisoformat(text) if _DATE.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return found
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("a number too large")
+    return value

@@ -1,0 +1,228 @@
+"""The API described as OpenAPI 3.1. It holds every path there is, and no other; a test compares it with the routes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sora import __version__
+from sora.store.runs import FINAL, UNFINISHED
+from sora.wire import FORMATS
+
+_Json = dict[str, Any]
+
+
+def document() -> _Json:
+    """The whole document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sora",
+            "version": __version__,
+            "description": "LLM answers over Server-Sent Events. The answer outlives the connection.",
+        },
+        "security": [{"token": []}, {"cookie": []}],
+        "paths": _paths(),
+        "components": {
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "cookie": {"type": "apiKey", "in": "cookie", "name": "sora_session"},
+            },
+            "schemas": _SCHEMAS,
+        },
+    }
+
+
+def _ref(name: str) -> _Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(*required: str, **properties: _Json) -> _Json:
+    return {"type": "object", "properties": properties, "required": list(required)}
+
+
+def _nullable(kind: str) -> _Json:
+    return {"type": [kind, "null"]}
+
+
+def _page(item: str) -> _Json:
+    items = {"type": "array", "items": _ref(item)}
+    return _object(
+        "items", "hasNext", "nextCursor", items=items, hasNext=_BOOLEAN, nextCursor=_nullable("string")
+    )
+
+
+_TEXT: _Json = {"type": "string"}
+_NUMBER: _Json = {"type": "integer"}
+_BOOLEAN: _Json = {"type": "boolean"}
+_DATE: _Json = {"type": "string", "format": "date", "examples": ["2026-01-20"]}
+_MOMENT: _Json = {"type": "string", "format": "date-time"}
+_TYPE: _Json = {"enum": ["FEELING", "THINKING", "F", "T"], "description": "F: empathy. T: frank advice."}
+
+_SCHEMAS: _Json = {
+    "ReviewRequest": _object("body", "type", "reviewDate", body=_TEXT, type=_TYPE, reviewDate=_DATE),
+    "ReviewToSave": _object(
+        "body", "type", "reviewDate", "feedback", body=_TEXT, type=_TYPE, reviewDate=_DATE, feedback=_TEXT
+    ),
+    "Review": _object(
+        "id", "type", "feedbackType", "body", "feedback", "date",
+        id=_TEXT, type=_TEXT, feedbackType=_TEXT, body=_TEXT, feedback=_TEXT, date=_DATE,
+        others={"type": "array", "items": _TEXT, "description": "Ids of the day's other reviews (of a day only)."},
+    ),
+    "Reviews": _page("Review"),
+    "Month": {"type": "array", "items": _object("day", "feedbackType", day=_NUMBER, feedbackType=_TEXT)},
+    "RunRequest": _object(
+        "kind", "input",
+        kind={"enum": ["review"]}, input=_ref("ReviewRequest"), on_disconnect={"enum": ["continue", "cancel"]},
+    ),
+    "Run": _object(
+        "id", "kind", "status", "events_url",
+        id=_TEXT, kind=_TEXT, status={"enum": [*UNFINISHED, *FINAL]}, text=_TEXT, finish_reason=_nullable("string"),
+        error={"oneOf": [_ref("Problem"), {"type": "null"}]},
+        usage={"oneOf": [_object("input", "output", "total", input=_NUMBER, output=_NUMBER, total=_NUMBER), {"type": "null"}]},
+        model=_nullable("string"), created_at=_MOMENT, ended_at=_nullable("string"), retry_of=_nullable("string"),
+        events_url=_TEXT,
+    ),
+    "Runs": _page("Run"),
+    "Ticket": _object("ticket", "url", "expires_in", ticket=_TEXT, url=_TEXT, expires_in={"type": "number"}),
+    "Session": _object("id", "name", "role", id=_TEXT, name=_TEXT, role=_TEXT, expires_at=_nullable("number")),
+    "Problem": _object("code", "message", "retryable", code=_TEXT, message=_TEXT, retryable=_BOOLEAN),
+    "Error": _object(
+        "success", "error", "code",
+        success={"const": False}, error=_TEXT, code=_TEXT,
+        details={"type": "array", "items": _object("field", "message", field=_TEXT, message=_TEXT)},
+    ),
+}  # fmt: skip
+
+
+def _parameter(name: str, where: str, schema: _Json, description: str = "") -> _Json:
+    return {
+        "name": name,
+        "in": where,
+        "required": where == "path",
+        "schema": schema,
+        "description": description,
+    }
+
+
+_KEY = _parameter(
+    "Idempotency-Key",
+    "header",
+    {"type": "string", "maxLength": 255},
+    "The same key is the same generation, never a second one.",
+)
+_FORMAT = _parameter("format", "query", {"enum": list(FORMATS)}, "Wire format of the stream.")
+_HEARTBEAT = _parameter(
+    "heartbeat", "query", {"enum": ["comment", "event"]}, "event: heartbeats are `event: ping`."
+)
+_IDS = _parameter("ids", "query", {"enum": ["0", "1"]}, "1: every frame carries its event id.")
+_LAST_ID = _parameter("Last-Event-ID", "header", _TEXT, "Go on after this event.")
+_LAST_ID_QUERY = _parameter(
+    "last_event_id", "query", _TEXT, "The same, for a client that cannot set the header."
+)
+_YEAR, _MONTH, _DAY = (
+    _parameter(name, "query", _NUMBER) | {"required": True} for name in ("year", "month", "day")
+)
+_STARTS = [_IDS, _FORMAT, _HEARTBEAT, _KEY]
+_FOLLOWS = [_LAST_ID, _LAST_ID_QUERY, _FORMAT, _HEARTBEAT]
+
+
+def _operation(
+    summary: str, *, takes: str = "", gives: str = "", status: int = 200, stream: bool = False, open: bool = False,
+    parameters: list[_Json] | None = None, resumes: bool = False,
+) -> _Json:  # fmt: skip
+    answer: _Json = {"description": "OK"}
+    if stream:
+        answer["content"] = {"text/event-stream": {"schema": _TEXT}}
+        answer["headers"] = {"X-Sora-Run-Id": {"schema": _TEXT}}
+    elif gives:
+        answer["content"] = {"application/json": {"schema": _ref(gives)}}
+    error = {"description": "Error", "content": {"application/json": {"schema": _ref("Error")}}}
+    operation: _Json = {"summary": summary, "responses": {str(status): answer, "default": error}}
+    if resumes:
+        operation["responses"]["204"] = {"description": "Nothing is left after that event."}
+    if takes:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _ref(takes)}},
+        }
+    if parameters:
+        operation["parameters"] = parameters
+    if open:
+        operation["security"] = []
+    return operation
+
+
+def _paths() -> _Json:
+    paths = {
+        "/stream/review": {
+            "post": _operation("Review a diary entry", takes="ReviewRequest", stream=True, parameters=_STARTS)
+        },
+        "/test/api/request/review": {
+            "post": _operation("Review a diary entry, as raw text", takes="ReviewRequest", stream=True, parameters=_STARTS)
+        },
+        "/api/reviews": {
+            "get": _operation(
+                "Saved reviews, newest first", gives="Reviews",
+                parameters=[_parameter("after", "query", _TEXT, "A date YYYY-MM-DD, or the nextCursor of the page before.")],
+            ),
+            "post": _operation(
+                "Save a review written elsewhere", takes="ReviewToSave", gives="Review", status=201, parameters=[_KEY]
+            ),
+        },
+        "/api/reviews/month": {"get": _operation("Days of a month with a review", gives="Month", parameters=[_YEAR, _MONTH])},
+        "/api/reviews/day": {
+            "get": _operation("The newest review of a day", gives="Review", parameters=[_YEAR, _MONTH, _DAY])
+        },
+        "/api/reviews/{review_id}": {
+            "get": _operation("One review", gives="Review"),
+            "delete": _operation("Delete a review and the run that wrote it", status=204),
+        },
+        "/api/runs": {
+            "post": _operation("Start a run", takes="RunRequest", gives="Run", status=201, parameters=[_KEY]),
+            "get": _operation(
+                "One's runs, newest first", gives="Runs",
+                parameters=[
+                    _parameter("status", "query", {"enum": [*UNFINISHED, *FINAL]}),
+                    _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 100}),
+                    _parameter("before", "query", _TEXT, "The nextCursor of the page before."),
+                ],
+            ),
+        },
+        "/api/runs/{run_id}": {
+            "get": _operation("A run, with its text so far", gives="Run"),
+            "delete": _operation("Delete a run that has ended", status=204),
+        },
+        "/api/runs/{run_id}/events": {
+            "get": _operation("Follow a run", stream=True, resumes=True, parameters=_FOLLOWS)
+        },
+        "/api/runs/{run_id}/cancel": {"post": _operation("Cancel a run", gives="Run")},
+        "/api/runs/{run_id}/retry": {"post": _operation("Run the same request again", gives="Run", status=201)},
+        "/api/session": {
+            "post": _operation("Turn the Bearer token into a cookie", gives="Session"),
+            "get": _operation("Who one is", gives="Session"),
+            "delete": _operation("Sign out", status=204, open=True),
+        },
+        "/api/tickets": {
+            "post": _operation(
+                "Start a run that a URL alone can follow",
+                takes="RunRequest", gives="Ticket", status=201, parameters=[_KEY],
+            )
+        },
+        "/api/tickets/{ticket}/events": {
+            "get": _operation("Follow a ticket's run", stream=True, open=True, resumes=True, parameters=_FOLLOWS)
+        },
+        "/healthz": {"get": _operation("Whether the process is alive", open=True)},
+        "/readyz": {"get": _operation("Whether it can serve", open=True)},
+        "/metrics": {"get": _operation("Numbers for Prometheus", open=True)},
+        "/openapi.json": {"get": _operation("This document", open=True)},
+        "/": {"get": _operation("Leads to the page", status=302, open=True)},
+        "/app/": {"get": _operation("The page", open=True)},
+        "/app/api": {"get": _operation("A page that shows this document", open=True)},
+    }  # fmt: skip
+    for path, operations in paths.items():
+        names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+        for operation in operations.values():
+            operation["parameters"] = [_parameter(name, "path", _TEXT) for name in names] + operation.get(
+                "parameters", []
+            )
+    return paths

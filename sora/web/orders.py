@@ -1,0 +1,63 @@
+"""From a request to an order for the engine: the kinds of run, and what each takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sora.engine.engine import Order
+from sora.pipelines.review import ReviewRequest
+from sora.web.auth import Principal
+from sora.web.fields import Fields, idempotency_key
+from sora.web.service import locale, service
+
+REVIEW_TYPES = {"FEELING": "FEELING", "THINKING": "THINKING", "F": "FEELING", "T": "THINKING"}
+_ON_DISCONNECT = {"continue": "continue", "cancel": "cancel"}
+
+
+def of_review(fields: Fields, principal: Principal) -> Order:
+    """The order for a diary review. Raises InvalidRequest."""
+    request = _review(fields, principal)
+    fields.check()
+    return _order("review", request, principal)
+
+
+def of_kind(fields: Fields, principal: Principal, *, ticket: str | None = None) -> Order:
+    """The order for `{kind, input, on_disconnect?}`. Raises InvalidRequest."""
+    kind = fields.choice("kind", {name: name for name in _KINDS})
+    on_disconnect = fields.choice("on_disconnect", _ON_DISCONNECT, default="")
+    if kind:
+        request = _KINDS[kind](fields.into("input"), principal)
+    fields.check()
+    return _order(kind, request, principal, on_disconnect=on_disconnect or None, ticket=ticket)
+
+
+def _order(
+    kind: str,
+    request: bytes,
+    principal: Principal,
+    *,
+    on_disconnect: str | None = None,
+    ticket: str | None = None,
+) -> Order:
+    return Order(
+        owner=principal.id,
+        kind=kind,
+        request=request,
+        locale=locale(),
+        on_disconnect=on_disconnect,
+        idempotency_key=idempotency_key(),
+        ticket=ticket,
+    )
+
+
+def _review(fields: Fields, principal: Principal) -> bytes:
+    body = fields.text("body", longest=service().config.max_diary_length)
+    thinking = fields.choice("type", REVIEW_TYPES) == "THINKING"
+    date = fields.date("reviewDate")
+    request = ReviewRequest(
+        body=body, type="THINKING" if thinking else "FEELING", review_date=date, name=principal.name
+    )
+    return request.encode()
+
+
+_KINDS: dict[str, Callable[[Fields, Principal], bytes]] = {"review": _review}

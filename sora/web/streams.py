@@ -1,0 +1,134 @@
+"""The one place that answers with an event stream (WIRE.md: headers, event ids, never twice)."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+from flask import Response, request
+
+from sora.errors import InvalidRequest, message
+from sora.events import ORIGIN, Cursor
+from sora.store.runs import Run
+from sora.web.auth import Principal
+from sora.web.fields import query
+from sora.web.service import locale, service
+from sora.wire import FORMATS, sse
+
+_HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
+_ID = re.compile(r"([0-9A-Za-z]{1,64}):(?:(?P<end>end)|([1-9][0-9]{0,8})-([0-9]{1,9}))")
+
+
+class Position(NamedTuple):
+    """What a Last-Event-ID says: a run, and how far into it; no cursor: to its very end."""
+
+    text: str
+    run_id: str
+    cursor: Cursor | None
+
+
+class Options(NamedTuple):
+    """How a stream is wanted."""
+
+    format: str
+    ids: bool
+    ping: bool
+
+
+def options(*, format: str, ids: bool = False) -> Options:
+    """`?format=`, `?ids=` and `?heartbeat=` of the request, with what the endpoint does by default.
+
+    Read before anything is started. Raises InvalidRequest.
+    """
+    fields = query()
+    chosen = fields.choice("format", {name: name for name in FORMATS}, default=format)
+    wanted = fields.choice("ids", {"0": "", "1": "1"}, default="1" if ids else "")
+    heartbeat = fields.choice("heartbeat", {"comment": "comment", "event": "event"}, default="comment")
+    fields.check()
+    return Options(chosen, bool(wanted) or ids or chosen == "native", heartbeat == "event")
+
+
+def position() -> Position | None:
+    """Where the client wants to go on: Last-Event-ID, else `?last_event_id=`. Raises InvalidRequest for no event id."""
+    # The header goes first: an EventSource that reconnects keeps the query it was made with.
+    text = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
+    if not text:
+        return None
+    match = _ID.fullmatch(text)
+    if match is None:
+        raise wrong_position()
+    run_id, end, epoch, seq = match.groups()
+    return Position(text, run_id, None if end else Cursor(int(epoch), int(seq)))
+
+
+def wrong_position() -> InvalidRequest:
+    return InvalidRequest(details=[{"field": "Last-Event-ID", "message": message("field_cursor", locale())}])
+
+
+def answer(run: Run, how: Options, *, principal: Principal | None) -> Response:
+    """The run from its first event, as the answer to the request that started it."""
+    return _stream(run, how, principal, cursor=None, opening_id=None)
+
+
+def attach(run: Run, how: Options, at: Position | None, *, principal: Principal | None) -> Response:
+    """A GET stream of a run: from the start, or after the position; 204 when there is nothing left to say."""
+    if at is not None and at.run_id != run.id:
+        raise wrong_position()
+    if at is not None and (
+        at.cursor is None or service().engine.exhausted(run, format=how.format, cursor=at.cursor)
+    ):
+        return nothing()
+    if only_looking():
+        return _response(iter(()), run.id)
+    opening = at.text if at is not None else f"{run.id}:{ORIGIN.epoch}-{ORIGIN.seq}"
+    return _stream(run, how, principal, cursor=at.cursor if at is not None else None, opening_id=opening)
+
+
+def nothing() -> Response:
+    """204: an EventSource does not come again."""
+    return Response(status=204)
+
+
+def only_looking() -> bool:
+    """Whether the request is a HEAD or a prefetch, which start nothing, attach to nothing and use nothing up."""
+    purposes = request.headers.get("Sec-Purpose", ""), request.headers.get("Purpose", "")
+    return request.method == "HEAD" or any("prefetch" in purpose.lower() for purpose in purposes)
+
+
+def by_event_source() -> bool:
+    """Whether an EventSource asks: any status but 200 would close it for good."""
+    return request.method == "GET" and request.accept_mimetypes.best == "text/event-stream"
+
+
+def busy(code: str, *, wait: float) -> Response:
+    """A 429 or 503 for an EventSource: a stream that says so, and when to come again."""
+    problem = {"code": code, "message": message(code, locale()), "retryable": True}
+    return _response(iter((sse.retry(wait), sse.frame(msgspec.json.encode(problem), event=b"error"))), None)
+
+
+def _stream(
+    run: Run, how: Options, principal: Principal | None, *, cursor: Cursor | None, opening_id: str | None
+) -> Response:
+    expires_at = principal.expires_at if principal is not None else None
+    reader = service().engine.read(
+        run, format=how.format, cursor=cursor, resumed=cursor is not None, ids=how.ids, opening_id=opening_id, ping=how.ping,
+        until=None if expires_at is None else time.monotonic() + expires_at - time.time(),
+        socket=request.environ.get("gunicorn.socket"),
+    )  # fmt: skip
+
+    def generate() -> Iterator[bytes]:
+        yield from reader
+
+    response = _response(generate(), run.id)
+    response.call_on_close(reader.close)  # a generator that never started skips its own end
+    return response
+
+
+def _response(blocks: Iterator[bytes], run_id: str | None) -> Response:
+    response = Response(blocks, mimetype="text/event-stream", headers=_HEADERS)
+    if run_id is not None:
+        response.headers["X-Sora-Run-Id"] = run_id
+    return response
