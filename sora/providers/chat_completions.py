@@ -252,6 +252,8 @@ def _refused(error: openai.APIStatusError) -> _Failure:
         )
     if status == 408:
         return _Failure(UpstreamTimeout(words), again=True, retry_after=_retry_after(error.response.headers))
+    if error.code == "content_filter":  # Azure refuses the prompt itself this way
+        return _Failure(ContentFilter(words), final=True)
     again = status == 409 or status >= 500
     retry_after = _retry_after(error.response.headers) if again else None
     return _Failure(UpstreamError(words), again=again, final=status in (401, 403), retry_after=retry_after)

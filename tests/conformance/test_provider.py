@@ -111,9 +111,8 @@ def run(provider: Provider, request: Generate, call: Call | None = None) -> Outc
 
 def whole(outcome: Outcome, reason: str = "stop") -> bool:
     """Whether it ended well: Finished is the last piece, once."""
-    finished = outcome.of(Finished)
-    last = outcome.pieces[-1] if outcome.pieces else None
-    return outcome.error is None and [last] == finished and last.finish_reason == reason
+    reasons = [piece.finish_reason for piece in outcome.pieces if isinstance(piece, Finished)]
+    return outcome.error is None and reasons == [reason] and isinstance(outcome.pieces[-1], Finished)
 
 
 def connections(simulator: Simulator) -> int:

@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 
 from sora.config import Config
 from sora.engine.generation import Call, CallCancelled, Finished, Generate, Message, Piece
-from sora.errors import UpstreamError, UpstreamTimeout
+from sora.errors import ContentFilter, UpstreamError, UpstreamTimeout
 from sora.providers.chat_completions import ChatCompletions
 from tests.support.waiting import wait_until
 
@@ -282,6 +282,13 @@ def test_whole_but_not_to_be_reused(start: Callable[..., Peer], script: Script) 
 def test_not_an_answer(start: Callable[..., Peer], script: Script) -> None:
     with pytest.raises(UpstreamError):
         ask(client(start(script).url))
+
+
+def test_a_filtered_prompt(start: Callable[..., Peer]) -> None:
+    body = b'{"error": {"message": "filtered", "code": "content_filter"}}'
+    head = b"HTTP/1.1 400 No\r\nContent-Type: application/json\r\n"
+    with pytest.raises(ContentFilter):
+        ask(client(start(says(sized(body, head=head))).url))
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_text_is_decoded_as_it_was_sent(text: str) -> None:
     for escaped in (True, False):
         line = json.dumps({"choices": [{"delta": {"content": text}}]}, ensure_ascii=escaped)
         if escaped or not any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
-            (choice,) = chunk.decode(line.encode()).choices or ()
+            (choice,) = chunk.decode(line.encode()).choices or []
             assert choice.delta is not None
             # A pair of surrogates is one character, in JSON.
             assert choice.delta.content == json.loads(json.dumps(text))
