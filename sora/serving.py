@@ -58,7 +58,7 @@ access_log_format = (
 _METRICS = _config.instance.resolve() / f"metrics-{os.getpid()}"
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_METRICS)
 
-_TICKET = re.compile(r"/(tickets|stream)/[^/]+")
+_TICKET = re.compile(r"/(tickets|chat/stream)/[^/]+")
 _NOTICE = 0.1  # seconds between two looks whether the worker was told to go
 _IDLE = 1.0  # seconds after which a kept-alive connection is closed when the worker has to go
 _MARGIN = 2.0  # seconds that a drain ends before the master kills
