@@ -15,6 +15,7 @@ from sora.simulator.scripts import MILLION, Script
 Message = Mapping[str, Any]
 
 _TOKEN = re.compile(r"\s?\S{1,5}|\s{1,6}")
+_TAG = re.compile(r"</?\w+>")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _HANGUL = re.compile("[\uac00-\ud7a3]")
 _DISTRESS = re.compile(
@@ -227,7 +228,7 @@ class Answer:
         """The sentence with a few of the user's words, at most three words and twenty characters, for {q}."""
         if "{q}" not in sentence:
             return sentence
-        words = _WORD.findall(self._user[:4000])
+        words = _WORD.findall(_TAG.sub(" ", self._user[:4000]))
         start = self._random.randrange(max(1, len(words) - 2))
         phrase = " ".join(words[start : start + 3])[:20].strip()
         return sentence.replace("{q}", phrase or ("이 이야기" if self._language == "ko" else "this"))
