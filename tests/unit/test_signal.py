@@ -1,0 +1,69 @@
+"""A reader's only wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from sora.engine.signal import Signal
+
+
+def test_a_signal_that_is_set_ends_the_next_wait_at_once_and_only_that() -> None:
+    signal = Signal()
+    signal.set()
+
+    assert signal.wait(10)
+    assert not signal.wait(0)
+
+
+def test_setting_it_often_is_setting_it_once() -> None:
+    signal = Signal()
+    for _ in range(3):
+        signal.set()
+
+    assert signal.wait(0)
+    assert not signal.wait(0)
+
+
+def test_a_wait_ends_after_its_timeout() -> None:
+    started = time.monotonic()
+
+    assert not Signal().wait(0.02)
+    assert 0.015 < time.monotonic() - started < 5
+
+
+def test_a_timeout_in_the_past_only_looks() -> None:
+    signal = Signal()
+
+    assert not signal.wait(-1)
+    signal.set()
+    assert signal.wait(-1)
+
+
+def test_a_waiter_is_woken_from_another_thread() -> None:
+    signal = Signal()
+    thread = threading.Thread(target=signal.set)
+    started = time.monotonic()
+    thread.start()
+
+    assert signal.wait(10)
+    assert time.monotonic() - started < 5
+    thread.join()
+
+
+def test_no_wake_up_is_lost_between_many_setters() -> None:
+    """Whoever sets after its own change is seen: the waiter looks again after every wake-up."""
+    signal, counts = Signal(), [0] * 4
+
+    def work(mine: int) -> None:
+        for _ in range(500):
+            counts[mine] += 1
+            signal.set()
+
+    threads = [threading.Thread(target=work, args=(mine,)) for mine in range(len(counts))]
+    for thread in threads:
+        thread.start()
+    while sum(counts) < 2000:
+        assert signal.wait(10)
+    for thread in threads:
+        thread.join()
