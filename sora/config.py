@@ -7,7 +7,9 @@ else it has its default. Secrets have no default.
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from sora.errors import ConfigError
 
 PREFIX = "SORA_"
 DEVELOPMENT_FILE = "development.env"
+_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):\S*@|(?<=[?&]password=)[^&\s]*")
 
 
 def _setting(default: Any, help: str, *, secret: bool = False, choices: tuple[str, ...] = ()) -> Any:
@@ -25,7 +28,7 @@ def _setting(default: Any, help: str, *, secret: bool = False, choices: tuple[st
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The settings, checked and cast. `load` makes one; `replace` (dataclasses) varies one in tests."""
+    """The settings, checked and cast. `load` makes one; `replace` (dataclasses) varies one in tests. Its repr shows no secret."""
 
     instance_path: str = _setting(
         "instance", "Folder for all that is written: SQLite file, spool, metrics, development secrets."
@@ -109,7 +112,11 @@ class Config:
     def database(self) -> str:
         """The database URL as SQLAlchemy wants it, with the driver Sora ships."""
         url = self.database_url or f"sqlite:///{self.instance.resolve() / 'sora.db'}"
-        scheme, rest = url.split("://", 1)
+        scheme, separator, rest = url.partition("://")
+        if not separator or not scheme.startswith(("sqlite", "postgres")):
+            raise ConfigError(
+                "SORA_DATABASE_URL must be sqlite:///… or postgresql://…"
+            )  # it may hold a password
         if scheme in ("postgres", "postgresql"):
             # SQLAlchemy 2.1 reads a bare postgresql:// as psycopg 3, which Sora does not ship.
             return f"postgresql+psycopg2://{rest}"
@@ -126,7 +133,12 @@ class Config:
             shown = ",".join(value) if isinstance(value, tuple) else str(value)
             if entry.metadata["secret"]:
                 shown = "(set)" if value else "(not set)"
+            else:
+                shown = _PASSWORD.sub(lambda found: "***" if found[1] is None else f"{found[1]}:***@", shown)
             yield variable(entry.name), shown, entry.metadata["help"]
+
+    def __repr__(self) -> str:
+        return f"Config({', '.join(f'{name}={shown}' for name, shown, _ in self.rows())})"
 
 
 def variable(name: str) -> str:
@@ -202,7 +214,9 @@ def _cast(entry: Field[Any], hint: Any, raw: Any) -> Any:
         raise ConfigError(
             f"{name} must be a {getattr(hint, '__name__', hint)}, not {_shown(entry, raw)}"
         ) from None
-    if isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{name} must be a finite number, it is {raw}")
+    if isinstance(value, int | float) and value < 0:
         raise ConfigError(f"{name} must not be negative, it is {raw}")
     choices = entry.metadata["choices"]
     if choices and value not in choices:
