@@ -1,0 +1,127 @@
+"""The README's own lines, run as they are printed against a server like the one of `make run`."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.support.client import request
+from tests.support.server import Server
+from tests.support.simulator import Simulator
+from tests.support.tables import README
+
+PRINTED = "http://127.0.0.1:8000"
+
+
+@pytest.fixture
+def server(sqlite_url: str, simulator: Simulator) -> Iterator[Server]:
+    with Server(sqlite_url, simulator.url, workers=2, env={"SORA_AUTH": "guest"}) as server:
+        yield server
+
+
+def blocks(section: str, language: str) -> list[str]:
+    """The code blocks of a section of the README."""
+    text = README.read_text("utf-8").partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_every_line_for_curl_runs(server: Server) -> None:
+    # Leaving after a second (28) is what one of them shows; any other failure ends the script.
+    head = 'set -u; curl() { command curl -sS --fail-with-body "$@" || [ $? -eq 28 ] || exit 1; }\n'
+    script = head + "\n".join(blocks("From curl", "sh")).replace(PRINTED, server.url)
+
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=50, check=False)
+
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout
+    assert 'data: {"seq":0,"value":"' in shown
+    assert '[{"day":20,"feedbackType":"FEELING"}]' in shown.replace(" ", "")
+    (run,) = set(re.findall(r"id: (\w+):1-\d+", shown))
+    read, resumed = shown.split(f": open\nid: {run}:1-0\n")[1].split(f": open\nid: {run}:1-5\n")
+    assert "event: done" not in read
+    assert re.findall(r"id: \w+:1-(\d+)", resumed)[0] == "6"
+    assert "event: done" in resumed
+    assert '"status":"completed"' in resumed.replace(" ", "")
+
+
+def test_the_javascript_reader_survives_lost_connections(server: Server) -> None:
+    if (node := shutil.which("node")) is None:
+        pytest.skip("node is not installed · apt-get install nodejs")
+    program = "\n".join(blocks("From JavaScript", "js")) + "\nconsole.log(JSON.stringify({ answer }));"
+
+    with cutting(server.port) as (port, cuts):
+        code = program.replace(PRINTED, f"http://127.0.0.1:{port}")
+        command = [node, "--input-type=module", "-e", code]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
+
+    assert done.returncode == 0, done.stderr
+    *texts, last = done.stdout.splitlines()
+    answer = json.loads(last)["answer"]
+    (saved,) = request(server.url, "/api/reviews").json()["items"]
+    assert answer == saved["feedback"] == texts[-1]
+    assert all(answer.startswith(text) for text in texts)
+    assert len(cuts) >= 4
+
+
+@contextmanager
+def cutting(upstream: int) -> Iterator[tuple[int, list[int]]]:
+    """A proxy that cuts its first connections after some bytes of the response: its port, and the cuts made."""
+    limits, cuts = [40, 300, 700, 1501, 2503], list[int]()
+    listener = socket.create_server(("127.0.0.1", 0))
+    threads = []
+
+    def copy(source: socket.socket, target: socket.socket, limit: int | None) -> None:
+        sent = 0
+        try:
+            while data := source.recv(65536):
+                left = len(data) if limit is None else limit - sent
+                target.sendall(data[:left])
+                sent += len(data)
+                if limit is not None and sent >= limit:
+                    cuts.append(limit)
+                    break
+        except OSError:
+            pass
+        for end in (source, target):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def serve() -> None:
+        while True:
+            try:
+                client = listener.accept()[0]
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", upstream))
+            limit = limits.pop(0) if limits else None
+            pair = [
+                threading.Thread(target=copy, args=(client, server, None)),
+                threading.Thread(target=copy, args=(server, client, limit)),
+            ]
+            for thread in pair:
+                thread.start()
+            threads.append((pair, client, server))
+
+    acceptor = threading.Thread(target=serve)
+    acceptor.start()
+    try:
+        yield listener.getsockname()[1], cuts
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        acceptor.join()
+        for pair, client, server in threads:
+            for thread in pair:
+                thread.join()
+            client.close()
+            server.close()

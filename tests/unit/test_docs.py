@@ -1,0 +1,74 @@
+"""What the documents say and the code says elsewhere is the same."""
+
+from __future__ import annotations
+
+import configparser
+import dataclasses
+import re
+
+import pytest
+
+import sora
+from sora import metrics
+from sora.config import Config, variable
+from tests.support.process import ROOT
+from tests.support.tables import README, REASONS, dependencies, inserted
+
+DOCUMENTS = ("README.md", "CHANGELOG.md", "docs/operations.md", "docs/simulator.md")
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+def test_the_tables_of_the_readme_say_what_the_code_says() -> None:
+    text = README.read_text("utf-8")
+
+    assert inserted(text) == text, "python -m tests.support.tables writes them anew"
+
+
+def test_every_dependency_is_there_for_a_reason() -> None:
+    assert dependencies() == list(REASONS)
+
+
+def test_the_pinned_and_the_loose_dependencies_are_the_same() -> None:
+    pinned = re.findall(r"^[\w-]+", read("requirements.txt"), re.MULTILINE)
+
+    assert pinned == dependencies()
+
+
+def test_the_version_is_one() -> None:
+    setup = configparser.ConfigParser()
+    setup.read_string(read("setup.cfg"))
+    newest = re.findall(r"^## \[([\d.]+)\]", read("CHANGELOG.md"), re.MULTILINE)[0]
+
+    assert setup["metadata"]["version"] == newest == sora.__version__
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_what_a_document_names_is_there(name: str) -> None:
+    text = read(name)
+
+    folder = (ROOT / name).parent
+    for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert (folder / link).exists(), link
+    for anchor in re.findall(r"\]\(#([\w-]+)\)", text):
+        headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+        assert anchor in [heading.lower().replace(" ", "-") for heading in headings]
+    targets = re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE)
+    for target in re.findall(r"(?:`|    |^)make (?:-s )?([a-z][a-z-]+)", text, re.MULTILINE):
+        assert target in targets, f"make {target}"
+    known = {variable(entry.name) for entry in dataclasses.fields(Config)}
+    assert set(re.findall(r"SORA_[A-Z_]*[A-Z]", text)) <= known
+
+
+def test_every_metric_is_explained() -> None:
+    text = read("docs/operations.md")
+
+    for metric in vars(metrics).values():
+        if hasattr(metric, "describe") and hasattr(metric, "_labelnames"):
+            (family,) = metric.describe()
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            assert f"`{name}`" in text, name
+            for label in metric._labelnames:
+                assert re.search(rf"`{name}`.*`{label}`", text), f"{name} {label}"
