@@ -200,7 +200,7 @@ class Engine:
                 )
         except BaseException:
             self._producers.pop(run_id, None)
-            self.recovery.doubtful.add(run_id)
+            self.recovery.doubt(run_id)
             raise
         if not added:
             self._producers.pop(run_id, None)

@@ -93,6 +93,9 @@ class Producer:
             logger.warning("run %s: taken over by another worker", self.run.id)
         except Exception as error:
             logger.error("run %s: producer failed: %s\n%s", self.run.id, type(error).__name__, _frames(error))
+            # Recovery ends it with what the journal holds, as if its worker had died.
+            self._engine.recovery.doubt(self.run.id)
+            self._engine.log.drop(self.run.id)
         finally:
             self._engine.produced(self)
 
@@ -195,9 +198,10 @@ class Producer:
     def _finish(self, terminal: Event, ending: Ending) -> None:
         """Save and end the run; while the database is away readers are told, and it is tried until it works."""
         attempt = 0
+        saves = True
         while self._stop != "dropped":
             try:
-                won = self._end(terminal, ending)
+                won = self._end(terminal, ending, saves=saves)
             except StoreError:
                 metrics.save_retries.inc()
                 if self.saving is None:
@@ -217,9 +221,10 @@ class Producer:
             except LogError:
                 raise
             except Exception as error:
-                if ending.status == "failed":
+                if not saves:
                     raise
-                # The pipeline could not save: the run says so, and keeps the text.
+                # The pipeline could not save: the run says so and keeps the text, if need be without its pipeline.
+                saves = ending.status != "failed"
                 logger.error(
                     "run %s: could not save: %s\n%s", self.run.id, type(error).__name__, _frames(error)
                 )
@@ -234,7 +239,7 @@ class Producer:
                 self._engine.log.drop(self.run.id)
             return
 
-    def _end(self, terminal: Event, ending: Ending) -> bool:
+    def _end(self, terminal: Event, ending: Ending, *, saves: bool) -> bool:
         engine = self._engine
         with engine.database.write() as session:
             last = engine.log.stage(session, self.run.id, self.run.epoch, terminal)
@@ -243,7 +248,8 @@ class Producer:
             ):
                 session.rollback()
                 return False
-            self._pipeline.save(session, Ended(self.run, self._request, ending.status, ending.text))
+            if saves:
+                self._pipeline.save(session, Ended(self.run, self._request, ending.status, ending.text))
         return True
 
     def _count(self, status: str) -> None:

@@ -39,8 +39,12 @@ class Recovery:
         self._seen: dict[str, tuple[int, float]] = {}  # worker -> (lease, since when)
         self._looked_at = 0.0
         self._tidied_at = 0.0
-        #: Runs that may have been left without a producer by us: their start's reply was lost, or their taking was not finished.
-        self.doubtful: set[str] = set()
+        self._doubtful: dict[str, float] = {}  # run -> since when
+
+    def doubt(self, run_id: str) -> None:
+        """Have a run ended that we may have left without a producer: its start's reply was lost, its producer failed, or
+        its taking was not finished. From any thread."""
+        self._doubtful[run_id] = time.monotonic()
 
     def step(self) -> None:
         """One look. Raises StoreError, and starts counting afresh, when the database is away."""
@@ -74,9 +78,15 @@ class Recovery:
                     logger.warning("worker %s: given up, its lease has expired", worker)
 
     def _take(self) -> None:
+        doubtful = dict(self._doubtful)
         with self._engine.database.read() as session:
-            orphans = self._engine.store.orphans(session, list(self.doubtful), limit=_AT_ONCE)
-        self.doubtful &= {run.id for run in orphans}
+            orphans = self._engine.store.orphans(session, list(doubtful), limit=_AT_ONCE)
+        found = {run.id for run in orphans}
+        # A commit whose reply was lost may still be under way at the server: what is not there is asked for a while.
+        late = time.monotonic() - 2 * self._engine.database.timeout
+        for run_id, since in doubtful.items():
+            if run_id not in found and since < late:
+                self._doubtful.pop(run_id, None)
         for run in orphans:
             if not self._engine.produces(run.id):
                 self._end(run)
@@ -84,11 +94,12 @@ class Recovery:
     def _end(self, run: Run) -> None:
         """Take one run and end it with what its log holds; the epoch rises first, so that its old owner can write no more."""
         engine = self._engine
-        self.doubtful.add(run.id)
+        self.doubt(run.id)
         with engine.database.write() as session:
-            if not engine.store.take(session, run, engine.worker_id):
-                self.doubtful.discard(run.id)
-                return
+            taken = engine.store.take(session, run, engine.worker_id)
+        if not taken:
+            self._doubtful.pop(run.id, None)
+            return
         run = replace(run, epoch=run.epoch + 1, worker=engine.worker_id)
         try:
             text = text_of(self.events(run))
@@ -101,21 +112,40 @@ class Recovery:
         else:
             terminal = Error(Interrupted.code, message(Interrupted.code, run.locale), Interrupted.retryable)
             ending = Ending("interrupted", text, 0, "error", Interrupted.code)
+        ended = False
+        try:
+            ended = self._save(run, terminal, ending)
+        finally:
+            if not ended:
+                engine.log.drop(run.id)  # its readers here look at the journal again
+        if ended:
+            engine.log.append(run.id, run.epoch, [terminal])
+            metrics.taken_over.inc()
+            metrics.runs_ended.labels(run.kind, ending.status).inc()
+            logger.warning("run %s: its worker died; ended as %s", run.id, ending.status)
+        self._doubtful.pop(run.id, None)
+
+    def _save(self, run: Run, terminal: Event, ending: Ending) -> bool:
+        """End a run that is ours; False: somebody else has. What its pipeline cannot save does not keep it unfinished."""
+        try:
+            return self._write(run, terminal, ending, saves=True)
+        except StoreError:
+            raise
+        except Exception as error:
+            logger.error("run %s: could not save: %s", run.id, type(error).__name__)
+            return self._write(run, terminal, ending, saves=False)
+
+    def _write(self, run: Run, terminal: Event, ending: Ending, *, saves: bool) -> bool:
+        engine = self._engine
         with engine.database.write() as session:
             last = engine.log.stage(session, run.id, run.epoch, terminal)
-            if engine.store.end(session, run, replace(ending, last_seq=last), ttl=engine.config.run_ttl):
-                engine.pipeline(run.kind).save(
-                    session, Ended(run, engine.store.request_of(run), ending.status, text)
-                )
-            else:
+            if not engine.store.end(session, run, replace(ending, last_seq=last), ttl=engine.config.run_ttl):
                 session.rollback()
-                engine.log.drop(run.id)
-                return
-        engine.log.append(run.id, run.epoch, [terminal])
-        self.doubtful.discard(run.id)
-        metrics.taken_over.inc()
-        metrics.runs_ended.labels(run.kind, ending.status).inc()
-        logger.warning("run %s: its worker died; ended as %s", run.id, ending.status)
+                return False
+            if saves:
+                request = engine.store.request_of(run)
+                engine.pipeline(run.kind).save(session, Ended(run, request, ending.status, ending.text))
+        return True
 
     def events(self, run: Run) -> list[Event]:
         """All that a run's log holds, as of now. Raises LogExpired, StoreError."""
