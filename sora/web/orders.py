@@ -14,14 +14,14 @@ REVIEW_TYPES = {"FEELING": "FEELING", "THINKING": "THINKING", "F": "FEELING", "T
 _ON_DISCONNECT = {"continue": "continue", "cancel": "cancel"}
 
 
-def of_review(fields: Fields, principal: Principal) -> Order:
+def of_review(principal: Principal, fields: Fields) -> Order:
     """The order for a diary review. Raises InvalidRequest."""
     request = _review(fields, principal)
     fields.check()
     return _order("review", request, principal)
 
 
-def of_kind(fields: Fields, principal: Principal, *, ticket: str | None = None) -> Order:
+def of_kind(principal: Principal, fields: Fields, *, ticket: str | None = None) -> Order:
     """The order for `{kind, input, on_disconnect?}`. Raises InvalidRequest."""
     kind = fields.choice("kind", {name: name for name in _KINDS})
     on_disconnect = fields.choice("on_disconnect", _ON_DISCONNECT, default="")

@@ -30,7 +30,7 @@ def request_review() -> Response:
 def _review(format: str) -> Response:
     who = principal()
     how = streams.options(format=format)
-    run, _ = service().engine.begin(of_review(body(), who))
+    run, _ = service().engine.begin(of_review(who, body()))
     return streams.answer(run, how, principal=who)
 
 

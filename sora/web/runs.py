@@ -19,7 +19,7 @@ _STATUSES = {status: status for status in (*UNFINISHED, *FINAL)}
 
 @views.post("/api/runs")
 def start_run() -> tuple[Response, int, dict[str, str]]:
-    run, created = service().engine.begin(of_kind(body(), principal()))
+    run, created = service().engine.begin(of_kind(principal(), body()))
     return (
         jsonify(shape(run)),
         201 if created else 200,
@@ -42,7 +42,8 @@ def list_runs() -> Response:
 
 @views.get("/api/runs/<run_id>")
 def show_run(run_id: str) -> Response:
-    run = service().engine.get(own_id(run_id), owner=principal().id)
+    owner = principal().id
+    run = service().engine.get(own_id(run_id), owner=owner)
     return jsonify(shape(run) | {"text": service().engine.text(run)})
 
 
@@ -56,17 +57,20 @@ def run_events(run_id: str) -> Response:
 
 @views.post("/api/runs/<run_id>/cancel")
 def cancel_run(run_id: str) -> Response:
-    return jsonify(shape(service().engine.cancel(own_id(run_id), owner=principal().id)))
+    owner = principal().id
+    return jsonify(shape(service().engine.cancel(own_id(run_id), owner=owner)))
 
 
 @views.post("/api/runs/<run_id>/retry")
 def retry_run(run_id: str) -> tuple[Response, int]:
-    return jsonify(shape(service().engine.retry(own_id(run_id), owner=principal().id))), 201
+    owner = principal().id
+    return jsonify(shape(service().engine.retry(own_id(run_id), owner=owner))), 201
 
 
 @views.delete("/api/runs/<run_id>")
 def delete_run(run_id: str) -> Response:
-    service().engine.delete(own_id(run_id), owner=principal().id)
+    owner = principal().id
+    service().engine.delete(own_id(run_id), owner=owner)
     return Response(status=204)
 
 

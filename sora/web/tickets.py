@@ -20,7 +20,7 @@ views = Blueprint("tickets", __name__)
 def make_ticket() -> tuple[Response, int]:
     who = principal()
     ticket = _ticket(who)
-    service().engine.begin(of_kind(body(), who, ticket=ticket))
+    service().engine.begin(of_kind(who, body(), ticket=ticket))
     url = url_for("sora.tickets.ticket_events", ticket=ticket)
     return jsonify(ticket=ticket, url=url, expires_in=service().config.ticket_ttl), 201
 

@@ -24,7 +24,7 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 )
 def test_the_bytes_are_those_of_the_original(start_app: StartApp, path: str, model: str, golden: str) -> None:
     api = Api(start_app(model=model), "보라")
-    response = api.post(path, {**DIARY, "body": "비가 왔다.\n따옴표 \"와\" 줄바꿈 🌧️"})
+    response = api.post(path, {**DIARY, "body": '비가 왔다.\n따옴표 "와" 줄바꿈 🌧️'})
     assert response.status_code == 200
     run_id = response.headers["X-Sora-Run-Id"]
     assert response.data.replace(run_id.encode(), b"<run_id>") == (GOLDEN / golden).read_bytes()
@@ -75,7 +75,10 @@ def test_the_same_key_is_the_same_generation(bora: Api, dana: Api, simulator: Si
     assert spelled.data == first.data
     other = bora.post("/stream/review", {**DIARY, "type": "T"}, headers=key)
     assert other.status_code == 409 and other.get_json()["code"] == "conflict"
-    assert dana.post("/stream/review", DIARY, headers=key).headers["X-Sora-Run-Id"] != first.headers["X-Sora-Run-Id"]
+    assert (
+        dana.post("/stream/review", DIARY, headers=key).headers["X-Sora-Run-Id"]
+        != first.headers["X-Sora-Run-Id"]
+    )
 
 
 def test_a_review_written_elsewhere_is_saved_once(bora: Api) -> None:

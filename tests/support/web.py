@@ -23,7 +23,9 @@ class Api:
         if name is not None:
             self.headers["Authorization"] = f"Bearer {make_token(name)}"
 
-    def open(self, method: str, path: str, *, headers: dict[str, str] | None = None, **how: Any) -> TestResponse:
+    def open(
+        self, method: str, path: str, *, headers: dict[str, str] | None = None, **how: Any
+    ) -> TestResponse:
         """The response, its body not read yet: close it."""
         return self.client.open(path, method=method, headers=self.headers | (headers or {}), **how)
 
