@@ -53,14 +53,14 @@ curl-resume: ## 끊긴 곳부터 이어 받는다 · get the rest after an event
 	@test -n '$(LAST_ID)' || { echo "LAST_ID=<run>:<epoch>-<seq> 가 필요합니다 · is needed" >&2; exit 2; }
 	$(CURL) -H 'Last-Event-ID: $(LAST_ID)' '$(URL)/api/runs/$(firstword $(subst :, ,$(LAST_ID)))/events'
 
-curl-cancel: .venv/.installed ## 생성을 시작했다가 멈춘다 · start a run, watch it for a second, cancel it
+curl-cancel: .venv/.installed ## 생성을 시작했다가 멈춘다 · start a run, watch it for half a second, cancel it
 	@set -e; \
 	echo "POST $(URL)/api/runs"; \
 	answer=$$($(CURL) $(TYPE) -d '{"kind":"review","input":$(DIARY)}' '$(URL)/api/runs'); \
 	echo "$$answer" | $(JSON); \
 	run=$$(echo "$$answer" | $(PYTHON) -c 'import json, sys; print(json.load(sys.stdin)["id"])'); \
 	echo "GET $(URL)/api/runs/$$run/events"; \
-	$(CURL) --max-time 1 "$(URL)/api/runs/$$run/events" 2>/dev/null || true; \
+	$(CURL) --max-time 0.5 "$(URL)/api/runs/$$run/events" 2>/dev/null || true; \
 	echo; echo "POST $(URL)/api/runs/$$run/cancel"; \
 	$(CURL) -X POST "$(URL)/api/runs/$$run/cancel" | $(JSON); \
 	echo "GET $(URL)/api/runs/$$run/events … (the end)"; \
