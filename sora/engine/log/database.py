@@ -62,9 +62,10 @@ class DatabaseLog:
         self._lock = threading.Lock()
 
     def append(self, run_id: str, epoch: int, events: Sequence[Event]) -> int:
-        self._open(run_id, epoch)
-        last = self._memory.append(run_id, epoch, events)
-        tape = self._memory.tapes[run_id]
+        # This very tape: were it dropped meanwhile, nobody reads it, and what follows is refused.
+        tape = self._open(run_id, epoch)
+        last = tape.append(epoch, events)
+        self._memory.notify(run_id)
         if tape.ended_at is not None:
             # Its terminal event was staged and committed: all of it is durable.
             with self._lock:
@@ -134,12 +135,15 @@ class DatabaseLog:
             for run_id, entry in list(self._unwritten.items())
         )
 
-    def drop(self, run_id: str) -> None:
-        """Forget a run that is no longer ours: its epoch may append no more, its followers look again, at the journal."""
-        tape = self._memory.tapes.pop(run_id, None)
-        if tape is not None and tape.ended_at is None:
-            self._dropped[run_id] = tape.epoch
+    def drop(self, run_id: str, *, epoch: int = 0) -> None:
+        """Forget a run that is no longer ours: the epoch of its tape, and the one given (it may have none yet), may append
+        no more; its followers look again, at the journal."""
         with self._lock:
+            tape = self._memory.tapes.pop(run_id, None)
+            if tape is not None and tape.ended_at is None:
+                epoch = max(epoch, tape.epoch)
+            if epoch:
+                self._dropped[run_id] = epoch
             self._unwritten.pop(run_id, None)
         self._memory.notify(run_id)
 
@@ -186,11 +190,11 @@ class DatabaseLog:
         """The run's tape; a takeover begins one at the journal's end."""
         tape = self._memory.tapes.get(run_id)
         if tape is None or epoch > tape.epoch:
-            if epoch <= self._dropped.get(run_id, 0):
-                raise StaleEpoch
             tape = Tape(epoch, self._end(run_id) if epoch > 1 else 0)
-            self._memory.tapes[run_id] = tape
             with self._lock:
+                if epoch <= self._dropped.get(run_id, 0):
+                    raise StaleEpoch
+                self._memory.tapes[run_id] = tape
                 self._unwritten[run_id] = _Unwritten(tape.base)
         return tape
 
