@@ -16,7 +16,7 @@ import msgspec
 from sora import metrics
 from sora.engine.log import EventLog
 from sora.engine.signal import Signal
-from sora.errors import Internal, LogExpired, StoreError, message
+from sora.errors import Internal, LogExpired, NotFound, StoreError, message
 from sora.events import (
     ORIGIN,
     Cancelled,
@@ -105,6 +105,10 @@ class Reader:
         yield self._opening
         silent_since = time.monotonic()
         while not self._exit:
+            if self._until is not None and time.monotonic() >= self._until:
+                self._exit = "deadline"
+                yield self._problem("unauthorized", "token_expired")
+                return
             chunk, ended = self._next()
             if chunk:
                 yield chunk
@@ -116,12 +120,7 @@ class Reader:
                 continue
             timeout = silent_since + self._heartbeat - time.monotonic()
             if self._until is not None:
-                left = self._until - time.monotonic()
-                if left <= 0:
-                    self._exit = "deadline"
-                    yield self._problem("unauthorized", "token_expired")
-                    return
-                timeout = min(timeout, left)
+                timeout = min(timeout, self._until - time.monotonic())
             if not self._signal.wait(timeout) and time.monotonic() - silent_since >= self._heartbeat:
                 yield self._beat
                 silent_since = time.monotonic()
@@ -133,10 +132,7 @@ class Reader:
         aside, self.aside = self.aside, None
         chunk = self._encoder.encode(aside, None) if aside is not None else b""
         try:
-            span = self._log.read(self.run.id, self._cursor, _LIMIT)
-        except LogExpired:
-            more, ended = self._replay()
-            return chunk + more, ended
+            more, ended = self._logged()
         except StoreError:
             # The database is away: heartbeats go on, and we look again.
             if not self._exit:
@@ -145,14 +141,24 @@ class Reader:
         except (UnreadableError, msgspec.DecodeError) as error:
             logger.error("run %s: log cannot be read: %s", self.run.id, type(error).__name__)
             return chunk + self._problem(Internal.code, Internal.code), True
+        except NotFound:
+            return chunk + self._problem(NotFound.code, NotFound.code), True
+        return chunk + more, ended
+
+    def _logged(self) -> tuple[bytes, bool]:
+        """What the log holds after the cursor, and whether it is the end."""
+        try:
+            span = self._log.read(self.run.id, self._cursor, _LIMIT)
+        except LogExpired:
+            return self._replay()
+        chunk = b""
         if span.first <= self._cursor.seq:
-            more, ended = self._reset(Cursor(span.epoch, span.first - 1))
-            chunk += more
+            chunk, ended = self._reset(Cursor(span.epoch, span.first - 1))
             if ended:
                 return chunk, True
         elif span.first > self._cursor.seq + 1:
             logger.error("run %s: gap in the log after %d", self.run.id, self._cursor.seq)
-            return chunk + self._problem(Internal.code, Internal.code), True
+            return self._problem(Internal.code, Internal.code), True
         if not span.events:
             return chunk, False
         chunk += self._encode(span)
@@ -194,7 +200,7 @@ class Reader:
     def _problem(self, code: str, reason: str) -> bytes:
         """An error that ends this reader, not its run."""
         return self._encoder.encode(
-            Error(code, message(reason, self.run.locale), code != Internal.code), None
+            Error(code, message(reason, self.run.locale), code not in (Internal.code, NotFound.code)), None
         )
 
 
@@ -236,20 +242,20 @@ class Readers:
             self._by_fd[fd] = reader
             self._poll.register(fd, select.POLLRDHUP)
 
-    def remove(self, reader: Reader) -> int:
-        """Unregister a reader; returns how many others read the same run here."""
+    def remove(self, reader: Reader) -> None:
+        """Unregister a reader."""
         with self._lock:
             left = [other for other in self._readers.get(reader.run.id, ()) if other is not reader]
             if left:
                 self._readers[reader.run.id] = left
             else:
                 self._readers.pop(reader.run.id, None)
+            fd, reader.socket_fd = reader.socket_fd, None
+            if fd is not None and self._by_fd.get(fd) is reader:
+                del self._by_fd[fd]
+                self._poll.unregister(fd)
+                reader.socket.settimeout(None)  # the connection may live on, for another request
         metrics.active_readers.dec()
-        if reader.socket_fd is not None and self._by_fd.get(reader.socket_fd) is reader:
-            del self._by_fd[reader.socket_fd]
-            self._poll.unregister(reader.socket_fd)
-            reader.socket.settimeout(None)  # the connection may live on, for another request
-        return len(left)
 
     def of(self, run_id: str) -> list[Reader]:
         return list(self._readers.get(run_id, ()))
@@ -266,9 +272,11 @@ class Readers:
         """End the readers whose clients have hung up: one system call, however many there are. A client that shut down only
         its sending side counts as gone; browsers and nginx do not do that."""
         for fd, _ in self._poll.poll(0):
-            reader = self._by_fd.get(fd)
+            with self._lock:
+                reader = self._by_fd.get(fd)
+                if reader is not None:
+                    self._poll.modify(fd, 0)  # told once
             if reader is not None:
-                self._poll.modify(fd, 0)  # told once
                 reader.leave("gone")
 
 
