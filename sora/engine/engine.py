@@ -38,7 +38,8 @@ logger = logging.getLogger(__name__)
 engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 _SWEEP = 0.25  # seconds between two looks for readers that hung up and runs without readers
-_BEAT = 1.0  # seconds between two signs of life of an idle worker
+_BEAT = 1.0  # seconds between two signs of life of an idle worker, at most
+_STAMP = 1.0  # seconds between two signs that a run of another worker is read here
 _WRAP_UP = 5.0  # seconds kept back from a drain, for saving what is interrupted
 _READ = 1000
 
@@ -94,6 +95,7 @@ class Engine:
         self._loops: list[Loop] = []
         self._starting = threading.Lock()
         self._pid = 0
+        self._beat = min(_BEAT, config.lease / 4)
         self._beat_at = 0.0
         self._stamped_at = 0.0
         engines.add(self)
@@ -109,7 +111,7 @@ class Engine:
             self._loops = [
                 Loop("journal", self.config.journal_interval, self.round),
                 Loop("sweep", _SWEEP, self._sweep),
-                Loop("recovery", min(_BEAT, self.config.lease / 4), self.recovery.step),
+                Loop("recovery", self._beat, self.recovery.step),
             ]
             try:
                 self._register()
@@ -165,7 +167,8 @@ class Engine:
         """Start a run, or find the one its idempotency key started; the run, and whether it is new. Returns once the run
         is in the database. Raises Conflict, TooManyRuns, Overloaded, Draining, StoreError."""
         self.start()
-        mac_of = b"\0".join((order.kind.encode(), (order.on_disconnect or "").encode(), order.request))
+        told_apart_by = (order.kind, order.on_disconnect or "", order.retry_of or "")
+        mac_of = b"\0".join((*(part.encode() for part in told_apart_by), order.request))
         if order.idempotency_key is not None and (earlier := self._earlier(order, mac_of)) is not None:
             return earlier, False
         self._admit(order.owner)
@@ -255,8 +258,9 @@ class Engine:
                 producer.cancel()
         return run
 
-    def retry(self, run_id: str, *, owner: str) -> Run:
-        """Start the same request again, as a new run. Raises RunActive while the old one is not final."""
+    def retry(self, run_id: str, *, owner: str, idempotency_key: str | None = None) -> Run:
+        """Start the same request again, as a new run; the same key gets the same one. Raises RunActive while the old one is
+        not final, and what `begin` raises."""
         run = self.get(run_id, owner=owner)
         if not run.final:
             raise RunActive
@@ -267,6 +271,7 @@ class Engine:
             request=request,
             locale=run.locale,
             on_disconnect=run.on_disconnect,
+            idempotency_key=idempotency_key,
             retry_of=run.id,
         )
         return self.begin(order)[0]
@@ -329,7 +334,6 @@ class Engine:
         self.readers.add(reader, socket=socket)
         if (producer := self._producers.get(run.id)) is not None:
             producer.left_at = None
-            producer.readers += 1
             if producer.saving is not None:
                 reader.tell(producer.saving)
         return reader
@@ -360,18 +364,16 @@ class Engine:
         return run, self.store.text_of(run)
 
     def _reader_closed(self, reader: Reader) -> None:
-        others = self.readers.remove(reader)
+        self.readers.remove(reader)
         if (producer := self._producers.get(reader.run.id)) is not None:
-            producer.readers = others
-            if not others:
-                producer.left_at = time.monotonic()
+            producer.left_at = time.monotonic()
 
     # -- background ----------------------------------------------------------------------------------------------------
 
     def round(self) -> None:
         """One turn of the journal: our sign of life, all new events of all our runs, and what others want of them, in one
         transaction. Then a look at the runs that are read here and produced elsewhere."""
-        due = time.monotonic() - self._beat_at >= _BEAT
+        due = time.monotonic() - self._beat_at >= self._beat
         if self._producers or due or self.log.behind():
             try:
                 self._write_journal()
@@ -397,19 +399,19 @@ class Engine:
             wishes = self.store.wishes(session, self.worker_id) if self._producers else ()
         written()
         self._fresh.difference_update(fresh)
+        deaf = time.monotonic() - self._beat_at > 2 * _STAMP
         self._beat_at = time.monotonic()
         for run_id, cancel, count in wishes:
             if (producer := self._producers.get(run_id)) is not None:
                 if cancel:
                     producer.cancel()
-                if count != producer.reads_elsewhere:
+                if count != producer.reads_elsewhere or deaf:
                     producer.reads_elsewhere = count
-                    if not producer.readers:
-                        producer.left_at = time.monotonic()
+                    producer.left_at = self._beat_at
 
     def _read_elsewhere(self) -> Sequence[str]:
         """Runs to stamp as being read here, once a second: those that end with their last reader, wherever that is."""
-        if time.monotonic() - self._stamped_at < _BEAT:
+        if time.monotonic() - self._stamped_at < _STAMP:
             return ()
         self._stamped_at = time.monotonic()
         remote = set(self.log.remote())
@@ -420,14 +422,20 @@ class Engine:
     def _sweep(self) -> None:
         self.readers.sweep()
         self.log.tidy()
-        late = time.monotonic() - self.config.orphan_grace
         for producer in list(self._producers.values()):
-            if (
-                producer.run.on_disconnect == "cancel"
-                and producer.left_at is not None
-                and producer.left_at <= late
-            ):
+            if self._orphaned(producer):
                 producer.cancel()
+
+    def _orphaned(self, producer: Producer) -> bool:
+        """Whether a run that should end with its client has been without a reader, on any worker, for the grace."""
+        if producer.run.on_disconnect != "cancel" or producer.left_at is None:
+            return False
+        if self.readers.of(producer.run.id):
+            return False
+        if not producer.reads_elsewhere:
+            return time.monotonic() - producer.left_at >= self.config.orphan_grace
+        # Readers elsewhere are heard of through the database, now and then: silence counts only while that answers.
+        return self._beat_at - producer.left_at >= self.config.orphan_grace + 2 * _STAMP
 
     def _start_over(self) -> None:
         """We were given up: what we hold belongs to others now. Drop it, cut its readers, and begin as a new worker."""
@@ -437,7 +445,7 @@ class Engine:
             producer.drop()
             for reader in self.readers.of(producer.run.id):
                 reader.leave("shutdown")
-            self.log.drop(producer.run.id)
+            self.log.drop(producer.run.id, epoch=producer.run.epoch)
         self._register()
 
     def _register(self) -> None:

@@ -15,7 +15,7 @@ from sora.engine.cleaner import Cleaner
 from sora.engine.generation import Call, CallCancelled, Finished, Generate, Generated
 from sora.engine.pipeline import Ended, Pipeline
 from sora.errors import ContentFilter, Internal, Interrupted, LogError, RunError, StoreError, message
-from sora.events import Cancelled, Delta, Done, Error, Event, Progress, Started, Usage
+from sora.events import Cancelled, Delta, Done, Error, Event, Progress, Started, Usage, is_terminal
 from sora.store.runs import Ending, Run
 
 if TYPE_CHECKING:
@@ -34,9 +34,10 @@ class Producer:
 
     def __init__(self, engine: Engine, run: Run, pipeline: Pipeline, request: bytes) -> None:
         self.run = run
-        self.readers = 0
-        self.reads_elsewhere = 0
-        self.left_at: float | None = None  # when the last reader left; None: never read yet, or being read
+        self.reads_elsewhere = 0  # signs of other workers' readers, as of our last look
+        self.left_at: float | None = (
+            None  # when a reader was last seen leaving, here or elsewhere; None: never
+        )
         self.saving: Progress | None = None  # what readers are told while the ending cannot be saved
         self._engine = engine
         self._pipeline = pipeline
@@ -50,7 +51,8 @@ class Producer:
         self._model: str | None = None
         self._started_at = time.monotonic()
         self._first_at: float | None = None
-        self._spool = False
+        self._ending: tuple[Event, Ending] | None = None  # what is to be saved
+        self._spooling = False
 
     def cancel(self) -> None:
         """End the run as cancelled, with what it holds."""
@@ -66,9 +68,26 @@ class Producer:
         self._halt("dropped")
 
     def spool(self) -> None:
-        """The database is away and the process must go: stop trying, keep the ending on disk."""
-        self._spool = True
+        """The database is away and the process must go: stop trying, keep the ending on disk. Its readers are cut.
+
+        Done by the caller's thread: the producer's own may still wait for a database that does not answer."""
+        self._spooling = True
         self._stopped.set()
+        ending, self._ending = self._ending, None
+        if ending is None:
+            return
+        terminal, values = ending
+        try:
+            events = self._engine.recovery.events(self.run)
+        except (StoreError, LogError):
+            return  # the run is not ours any more
+        if events and is_terminal(events[-1]):
+            return  # it was saved at the last moment
+        events.append(terminal)
+        self._engine.spool.put(self.run, replace(values, last_seq=len(events)), events)
+        metrics.spooled.inc()
+        for reader in self._engine.readers.of(self.run.id):
+            reader.leave("shutdown")
 
     def _halt(self, why: str) -> None:
         self._stop = self._stop or why
@@ -199,6 +218,7 @@ class Producer:
         """Save and end the run; while the database is away readers are told, and it is tried until it works."""
         attempt = 0
         saves = True
+        self._ending = terminal, ending
         while self._stop != "dropped":
             try:
                 won = self._end(terminal, ending, saves=saves)
@@ -210,12 +230,10 @@ class Producer:
                         "save", "saving", "in_progress", message("saving", self.run.locale)
                     )
                     self._engine.readers.tell(self.run.id, self.saving)
-                if self._spool:
-                    events = [*self._engine.recovery.events(self.run), terminal]
-                    self._engine.spool.put(self.run, replace(ending, last_seq=len(events)), events)
-                    metrics.spooled.inc()
-                    return
                 self._stopped.wait(_BACKOFF[min(attempt, len(_BACKOFF) - 1)])
+                if self._spooling:
+                    self.spool()  # if it has not been
+                    return
                 attempt += 1
                 continue
             except LogError:
@@ -230,6 +248,7 @@ class Producer:
                 )
                 terminal, reason, code, status = self._failed(Internal(), "failed")
                 ending = replace(ending, status=status, finish_reason=reason, error_code=code)
+                self._ending = terminal, ending
                 continue
             if won:
                 self._engine.log.append(self.run.id, self.run.epoch, [terminal])

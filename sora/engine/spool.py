@@ -71,28 +71,34 @@ class Spool:
             except (OSError, UnreadableError, msgspec.DecodeError) as error:
                 logger.error("spool entry %s cannot be read: %s", path.name, type(error).__name__)
                 continue
-            self._save(entry)
-            path.unlink(missing_ok=True)
+            if self._save(entry):
+                path.unlink(missing_ok=True)
 
-    def _save(self, entry: _Entry) -> None:
+    def _save(self, entry: _Entry) -> bool:
+        """Whether the entry is done with."""
         engine = self._engine
         with engine.database.write() as session:
             run = engine.store.find(session, entry.run_id)
             if run is None:
-                return
-            ttl = engine.config.run_ttl
-            if run.status in UNFINISHED and run.epoch == entry.epoch:
-                saved, epoch = engine.store.end(session, run, entry.ending, ttl=ttl), run.epoch
-            else:
-                # Another worker has taken the run meanwhile: what it saved is a part of what we hold.
+                return True
+            ttl, epoch, saved = engine.config.run_ttl, run.epoch, False
+            if run.epoch > entry.epoch:
+                # Another worker has taken the run meanwhile: what it saves is a part of what we hold.
+                if run.status in UNFINISHED:
+                    return False  # it is not done yet
                 saved, epoch = (
                     engine.store.replace_interrupted(session, run, entry.ending, ttl=ttl),
-                    run.epoch + 1,
+                    epoch + 1,
                 )
+            elif run.status in UNFINISHED:
+                saved = engine.store.end(session, run, entry.ending, ttl=ttl)
             if saved:
                 engine.log.rewrite(session, run.id, epoch, entry.events)
                 request = engine.store.request_of(run)
                 engine.pipeline(run.kind).save(
                     session, Ended(run, request, entry.ending.status, entry.ending.text)
                 )
+        if saved:
+            engine.log.drop(entry.run_id)  # the partial may still be in our memory
         logger.warning("run %s: spooled ending %s", entry.run_id, "saved" if saved else "was not needed")
+        return True
