@@ -196,7 +196,9 @@ def _paths() -> _Json:
             "get": _operation("Follow a run", stream=True, resumes=True, parameters=_FOLLOWS)
         },
         "/api/runs/{run_id}/cancel": {"post": _operation("Cancel a run", gives="Run")},
-        "/api/runs/{run_id}/retry": {"post": _operation("Run the same request again", gives="Run", status=201)},
+        "/api/runs/{run_id}/retry": {
+            "post": _operation("Run the same request again", gives="Run", status=201, parameters=[_KEY])
+        },
         "/api/session": {
             "post": _operation("Turn the Bearer token into a cookie", gives="Session"),
             "get": _operation("Who one is", gives="Session"),

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, jsonify, url_for
 from sora.store.runs import FINAL, UNFINISHED, Run
 from sora.web import streams
 from sora.web.errors import run_error
-from sora.web.fields import body, own_id, query
+from sora.web.fields import body, idempotency_key, own_id, query
 from sora.web.orders import of_kind
 from sora.web.service import locale, principal, service
 
@@ -64,7 +64,8 @@ def cancel_run(run_id: str) -> Response:
 @views.post("/api/runs/<run_id>/retry")
 def retry_run(run_id: str) -> tuple[Response, int]:
     owner = principal().id
-    return jsonify(shape(service().engine.retry(own_id(run_id), owner=owner))), 201
+    run = service().engine.retry(own_id(run_id), owner=owner, idempotency_key=idempotency_key())
+    return jsonify(shape(run)), 201
 
 
 @views.delete("/api/runs/<run_id>")

@@ -106,8 +106,10 @@ def test_a_run_is_cancelled_and_tried_again(start_app: StartApp) -> None:
     assert frames(api.get(path))[-1].event == "cancelled"
     assert frames(api.get(f"{path}?format=review"))[-1].json()["code"] == "cancelled"
 
-    again = api.post(f"/api/runs/{run_id}/retry")
-    assert again.status_code == 201
+    again, repeated = (
+        api.post(f"/api/runs/{run_id}/retry", headers={"Idempotency-Key": "k"}) for _ in range(2)
+    )
+    assert again.status_code == 201 and repeated.get_json()["id"] == again.get_json()["id"]
     second = again.get_json()
     assert second["retry_of"] == run_id and second["id"] != run_id
     api.post(f"/api/runs/{second['id']}/cancel")
