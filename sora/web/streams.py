@@ -19,7 +19,7 @@ from sora.web.service import locale, service
 from sora.wire import FORMATS, sse
 
 _HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
-_ID = re.compile(r"([0-9A-Za-z]{1,64}):(?:(?P<end>end)|([1-9][0-9]{0,8})-([0-9]{1,9}))")
+_ID = re.compile(r"([0-9A-Za-z]{1,64}):(?:(end)|([1-9][0-9]{0,8})-([0-9]{1,9}))")
 
 
 class Position(NamedTuple):
@@ -39,16 +39,16 @@ class Options(NamedTuple):
 
 
 def options(*, format: str, ids: bool = False) -> Options:
-    """`?format=`, `?ids=` and `?heartbeat=` of the request, with what the endpoint does by default.
+    """`?format=`, `?ids=` and `?heartbeat=` of the request; `ids`: the endpoint's frames always carry theirs.
 
     Read before anything is started. Raises InvalidRequest.
     """
     fields = query()
     chosen = fields.choice("format", {name: name for name in FORMATS}, default=format)
-    wanted = fields.choice("ids", {"0": "", "1": "1"}, default="1" if ids else "")
+    asked = fields.choice("ids", {"0": "0", "1": "1"}, default="0") == "1"
     heartbeat = fields.choice("heartbeat", {"comment": "comment", "event": "event"}, default="comment")
     fields.check()
-    return Options(chosen, bool(wanted) or ids or chosen == "native", heartbeat == "event")
+    return Options(chosen, ids or asked or chosen == "native", heartbeat == "event")
 
 
 def position() -> Position | None:
