@@ -104,6 +104,12 @@ class Workers:
         engine.start()
         return engine
 
+    def of(self, count: int) -> list[Engine]:
+        """The first so many engines; made when they are not there, so that a test of many examples has the same ones."""
+        while len(self._engines) < count:
+            self()
+        return self._engines[:count]
+
     def close(self) -> None:
         for engine in self._engines:
             for producer in list(engine._producers.values()):
