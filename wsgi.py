@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from sora import create_app
+import sys
 
-app = create_app()
+from sora import create_app
+from sora.errors import ConfigError
+
+try:
+    app = create_app()
+except ConfigError as error:
+    print(error, file=sys.stderr)
+    sys.exit(3)  # what gunicorn takes for "do not try again"

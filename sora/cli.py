@@ -49,6 +49,8 @@ def serve(host: str, port: int, workers: int) -> None:
     _require_free(host, port)
     config = _settings()
     _make_development(config.instance)
+    for name, value in read_development(config.instance).items():
+        os.environ.setdefault(name, value)
     with ExitStack() as stack:
         simulated = not (config.openai_api_key or config.openai_base_url)
         if simulated:
@@ -116,7 +118,7 @@ def show_config() -> None:
 
 def _settings() -> Config:
     try:
-        return load()
+        return load(development=True)
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
 

@@ -1,8 +1,8 @@
 """Every setting of Sora in one table: the fields of `Config`.
 
 A setting is read from the environment (`SORA_` and the field's name in capitals), else from the mapping given
-(Flask's `app.config`, same names), else from the development settings that `flask sora serve` keeps under the instance path,
-else it has its default. Secrets have no default.
+(Flask's `app.config`, same names), else it has its default. Secrets have no default. `flask sora serve` keeps
+development settings under the instance path; only its own commands read them, never a server that is started otherwise.
 """
 
 from __future__ import annotations
@@ -146,12 +146,21 @@ def variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def load(given: Mapping[str, Any] | None = None, *, environ: Mapping[str, str] | None = None) -> Config:
-    """Read and check the settings. Raises ConfigError, which names the variable, for a value that cannot be used."""
+def load(
+    given: Mapping[str, Any] | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    development: bool = False,
+) -> Config:
+    """Read and check the settings; `development` adds those that `flask sora serve` has made for itself.
+
+    Raises ConfigError, which names the variable, for a value that cannot be used.
+    """
     environ = os.environ if environ is None else environ
     sources: list[Mapping[str, Any]] = [environ, given or {}]
-    instance = _first(sources, "instance_path") or Config.__dataclass_fields__["instance_path"].default
-    sources.append(read_development(Path(str(instance))))
+    if development:
+        instance = _first(sources, "instance_path") or Config.__dataclass_fields__["instance_path"].default
+        sources.append(read_development(Path(str(instance))))
     hints = get_type_hints(Config)
     values: dict[str, Any] = {}
     for entry in fields(Config):

@@ -29,7 +29,8 @@ from gunicorn.glogging import Logger  # noqa: E402
 from gunicorn.workers.base import Worker  # noqa: E402
 from gunicorn.workers.ggevent import GeventWorker  # noqa: E402
 
-from sora.config import load  # noqa: E402
+from sora.config import load, require_secrets  # noqa: E402
+from sora.errors import ConfigError  # noqa: E402
 
 if TYPE_CHECKING:
     from sora.engine.engine import Engine
@@ -65,7 +66,12 @@ _MARGIN = 2.0  # seconds that a drain ends before the master kills
 
 
 def on_starting(server: Any) -> None:
-    """Room for the workers' numbers and for their sockets."""
+    """Room for the workers' numbers and for their sockets; a missing secret stops the start here, not in each worker."""
+    try:
+        require_secrets(_config)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        sys.exit(3)
     _METRICS.parent.mkdir(parents=True, exist_ok=True)
     for folder in _METRICS.parent.glob("metrics-*"):
         pid = folder.name.removeprefix("metrics-")

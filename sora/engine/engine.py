@@ -105,7 +105,7 @@ class Engine:
     def start(self) -> None:
         """Make this process a worker: register it, and begin its rounds, its sweeps and its recovery. Idempotent."""
         with self._starting:
-            if self._pid == os.getpid():
+            if self._pid == os.getpid() or self.draining:
                 return
             self._pid = os.getpid()
             self._loops = [
@@ -148,6 +148,7 @@ class Engine:
 
     def health(self) -> dict[str, bool]:
         """What readiness depends on."""
+        self.start()
         try:
             with self.database.read() as session:
                 workers.alive(session)
@@ -170,7 +171,7 @@ class Engine:
         told_apart_by = (order.kind, order.on_disconnect or "", order.retry_of or "")
         mac_of = b"\0".join((*(part.encode() for part in told_apart_by), order.request))
         if order.idempotency_key is not None and (earlier := self._earlier(order, mac_of)) is not None:
-            return earlier, False
+            return self._ticketed(earlier, order), False
         self._admit(order.owner)
         pipeline = self._pipelines[order.kind]
         run_id = new_id()
@@ -210,7 +211,7 @@ class Engine:
             earlier = self._earlier(order, mac_of)
             if earlier is None:
                 raise Overloaded  # it was deleted in between
-            return earlier, False
+            return self._ticketed(earlier, order), False
         self._fresh.add(run_id)
         metrics.runs_started.labels(order.kind).inc()
         metrics.active_runs.inc()
@@ -471,6 +472,14 @@ class Engine:
     def _earlier(self, order: Order, mac_of: bytes) -> Run | None:
         with self.database.read() as session:
             return self.store.find_by_key(session, order.owner, order.idempotency_key or "", mac_of=mac_of)
+
+    def _ticketed(self, run: Run, order: Order) -> Run:
+        """The run, which a ticket opens from now on if one was ordered and it has none."""
+        if order.ticket is not None:
+            expires_at = time.time() + self.config.ticket_ttl
+            with self.database.write() as session:
+                self.store.give_ticket(session, run.id, order.ticket, expires_at=expires_at)
+        return run
 
     @staticmethod
     def _wait(done: Any, seconds: float) -> None:

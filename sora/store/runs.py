@@ -130,6 +130,14 @@ class RunStore:
             raise Conflict
         return run
 
+    def give_ticket(self, session: Session, run_id: str, ticket: str, *, expires_at: float) -> None:
+        """Let a ticket open a run that has none."""
+        session.execute(
+            sa.update(RunRow)
+            .where(RunRow.id == run_id, RunRow.ticket_mac.is_(None))
+            .values(ticket_mac=self._ticket(ticket), ticket_expires_at=expires_at)
+        )
+
     def find_by_ticket(self, session: Session, ticket: str) -> Run | None:
         """The run of a ticket, which is used by this. None for one that is made up, or expired before its first use."""
         which = RunRow.ticket_mac == self._ticket(ticket)

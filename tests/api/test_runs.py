@@ -195,3 +195,12 @@ def test_the_same_key_gets_the_same_ticket(app: Flask, bora: Api) -> None:
     assert first == second
     assert frames(Api(app, None).get(second["url"]))[-1].event == "done"
     assert len(bora.get("/api/runs").get_json()["items"]) == 1
+
+
+def test_a_key_that_has_started_a_run_opens_it_with_a_ticket_too(app: Flask, bora: Api) -> None:
+    key, body = {"Idempotency-Key": "k"}, {"kind": "review", "input": DIARY}
+    run = bora.post("/api/runs", body, headers=key).get_json()
+    ticket = bora.post("/api/tickets", body, headers=key).get_json()
+    opened = Api(app, None).get(ticket["url"])
+    assert opened.headers["X-Sora-Run-Id"] == run["id"]
+    assert frames(opened)[-1].event == "done"

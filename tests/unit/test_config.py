@@ -135,9 +135,16 @@ def test_the_environment_comes_before_the_mapping_before_development(tmp_path: P
     config = load(
         {"SORA_MODEL": "second", "SORA_LOCALE": "ko", "SORA_INSTANCE_PATH": str(tmp_path)},
         environ={"SORA_MODEL": "first"},
+        development=True,
     )
 
     assert (config.model, config.locale, config.heartbeat, config.prompt_t) == ("first", "ko", 3.0, "a=b")
+
+
+def test_a_server_started_otherwise_knows_nothing_of_development(tmp_path: Path) -> None:
+    (tmp_path / DEVELOPMENT_FILE).write_text("SORA_AUTH=guest\n", "utf-8")
+
+    assert load(environ={"SORA_INSTANCE_PATH": str(tmp_path)}).auth == "required"
 
 
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
