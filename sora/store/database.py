@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import select
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +14,18 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.orm import Session
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
+from sora import metrics
 from sora.errors import StoreError
 
 _WRITES = "sora_writes"
-_SQLITE_BUSY_MS = 5  # a lock wait blocks the whole gevent worker; beyond this we wait cooperatively
+# A wait for the database first blocks the whole gevent worker for a moment, then goes on cooperatively. The database mostly
+# answers sooner than a busy worker would give the waiting greenlet its turn again, and a transaction that yields at each of
+# its statements keeps its connection from all others for as many turns.
+_AT_ONCE = 0.02  # seconds
+_AT_ONCE_SHARE = 0.5  # of the time at most, in the long run, however slow the database is
+_AT_ONCE_BURST = 1.0  # seconds that may be saved up for a burst
 
 
 class Database:
@@ -56,6 +63,14 @@ class Database:
         self.engine.dispose()
 
 
+class _Pool(QueuePool):
+    """A pool that tells how long each caller waited for its connection, the making of a new one included."""
+
+    def connect(self) -> PoolProxiedConnection:
+        with metrics.pool_wait.time():
+            return super().connect()
+
+
 @contextmanager
 def _translated() -> Iterator[None]:
     try:
@@ -72,10 +87,10 @@ def _translated() -> Iterator[None]:
 
 
 def _sqlite(url: sa.URL, *, pool: int, timeout: float) -> sa.Engine:
-    arguments = {"timeout": _SQLITE_BUSY_MS / 1000, "check_same_thread": False}
+    arguments = {"timeout": _AT_ONCE, "check_same_thread": False}
     engine = sa.create_engine(
         url,
-        poolclass=QueuePool,
+        poolclass=_Pool,
         pool_size=pool,
         max_overflow=0,
         pool_timeout=timeout,
@@ -124,6 +139,7 @@ def _postgresql(url: sa.URL, *, pool: int, timeout: float) -> sa.Engine:
     arguments = {"options": options, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
     return sa.create_engine(
         url,
+        poolclass=_Pool,
         pool_size=pool,
         max_overflow=0,
         pool_timeout=timeout,
@@ -134,7 +150,7 @@ def _postgresql(url: sa.URL, *, pool: int, timeout: float) -> sa.Engine:
 
 
 class _Waiter:
-    """psycopg2's wait callback: waits for the server through `select.poll`, at most `timeout` seconds for one call.
+    """psycopg2's wait callback: waits for the server, at most `timeout` seconds for one call.
 
     Without it psycopg2 stops the whole gevent worker; with it and without the bound a silent server does (connect_timeout
     is ignored in this mode). Raising makes psycopg2 close the connection.
@@ -142,6 +158,10 @@ class _Waiter:
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
+        self._credit = _AT_ONCE_BURST  # seconds that may be waited without yielding
+        self._credited_at = time.monotonic()
+        gevent = sys.modules.get("gevent.monkey")
+        self._real_poll = gevent.get_original("select", "poll") if gevent is not None else select.poll
 
     def __call__(self, connection: Any) -> None:
         import psycopg2
@@ -151,7 +171,20 @@ class _Waiter:
         while (state := connection.poll()) != POLL_OK:
             if state not in (POLL_READ, POLL_WRITE):
                 raise psycopg2.OperationalError("unexpected state of the connection")
+            wanted = select.POLLIN if state == POLL_READ else select.POLLOUT
+            if self._ready_at_once(connection.fileno(), wanted):
+                continue
             poll = select.poll()
-            poll.register(connection.fileno(), select.POLLIN if state == POLL_READ else select.POLLOUT)
+            poll.register(connection.fileno(), wanted)
             if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 raise psycopg2.OperationalError("the database did not answer in time")
+
+    def _ready_at_once(self, fd: int, wanted: int) -> bool:
+        started = time.monotonic()
+        self._credit += (started - self._credited_at) * _AT_ONCE_SHARE
+        self._credit, self._credited_at = min(self._credit, _AT_ONCE_BURST), started
+        poll = self._real_poll()
+        poll.register(fd, wanted)
+        ready = bool(poll.poll(min(max(self._credit, 0.0), _AT_ONCE) * 1000))
+        self._credit -= time.monotonic() - started
+        return ready
