@@ -43,8 +43,8 @@ lint: .venv/.installed-dev ## ruff, mypy, import-linter
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 
-bench: .venv/.installed ## 성능 측정 · measure the performance
-	@if [ -x bench/run ]; then exec bench/run; else echo "bench/ 와 함께 옵니다 · it comes with bench/"; fi
+bench: .venv/.installed ## 성능 측정 · measure the performance (QUICK=1, ONLY=…, PROFILE=1: bench/README.md)
+	@exec bench/run
 
 curl-review: ## 일기를 보내고 답을 지켜본다 · send a diary, watch the answer arrive (TOKEN=… when SORA_AUTH=required)
 	$(CURL) $(TYPE) -d '$(DIARY)' '$(URL)/stream/review?ids=1'

@@ -1,0 +1,1 @@
+"""The relays that Sora is measured against, written the way tutorials do."""

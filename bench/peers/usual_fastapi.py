@@ -1,0 +1,31 @@
+"""The usual FastAPI relay: AsyncOpenAI and a StreamingResponse. uvicorn runs it, with uvloop and httptools."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+from openai import AsyncOpenAI
+from pydantic import BaseModel
+
+app = FastAPI()
+client = AsyncOpenAI()
+
+
+class Question(BaseModel):
+    message: str
+
+
+@app.post("/stream")
+async def stream(question: Question) -> StreamingResponse:
+    async def generate() -> AsyncIterator[str]:
+        chunks = await client.chat.completions.create(
+            model="gpt-4o-mini", messages=[{"role": "user", "content": question.message}], stream=True
+        )
+        async for chunk in chunks:
+            if chunk.choices and chunk.choices[0].delta.content:
+                yield f"data: {json.dumps({'content': chunk.choices[0].delta.content})}\n\n"
+
+    return StreamingResponse(generate(), media_type="text/event-stream")
