@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sora.config import Config
 from sora.engine.engine import Engine, Order
 from sora.engine.generation import Generate, Message
 from sora.engine.pipeline import Ended, Pipeline, Steps
+from sora.errors import StoreError
 from sora.events import Cursor, Event
 from sora.pipelines.review import ReviewPipeline
 from sora.providers.chat_completions import ChatCompletions
@@ -72,6 +74,23 @@ class Script:
         self._saving(session, ended)
 
 
+class Unreliable(Database):
+    """A database that loses what `loses` says of each write: "" nothing, "reply" the reply to its commit, "commit" all of it."""
+
+    loses: Callable[[], str] = staticmethod(lambda: "")
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        what = ""
+        with super().write() as session:
+            yield session
+            what = self.loses()
+            if what == "commit":
+                raise StoreError("lost")
+        if what == "reply":
+            raise StoreError("lost")
+
+
 class Workers:
     """Makes engines on one database, each as if in a process of its own; `close` ends them all."""
 
@@ -82,12 +101,14 @@ class Workers:
         self._engines: list[Engine] = []
         create_tables(url)
 
-    def __call__(self, *pipelines: Pipeline, url: str | None = None, **settings: Any) -> Engine:
-        """A started engine with `Script()` and the review, or these pipelines. `url`: its own way to the database."""
+    def __call__(
+        self, *pipelines: Pipeline, database: Callable[..., Database] = Database, **settings: Any
+    ) -> Engine:
+        """A started engine with `Script()` and the review, or these pipelines."""
         config = Config(
             **SETTINGS
             | {
-                "database_url": url or self.url,
+                "database_url": self.url,
                 "openai_base_url": self._model_url,
                 "instance_path": str(self._folder),
             }
@@ -95,7 +116,7 @@ class Workers:
         )
         engine = Engine(
             config,
-            database=Database(config.database, pool=config.database_pool, timeout=config.database_timeout),
+            database=database(config.database, pool=config.database_pool, timeout=config.database_timeout),
             keyring=KEYRING,
             provider=ChatCompletions(config),
             pipelines=pipelines or (Script(), ReviewPipeline(config, reviews=ReviewStore(KEYRING))),
