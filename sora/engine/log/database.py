@@ -187,10 +187,10 @@ class DatabaseLog:
         return [run_id for run_id in self._memory.followed() if run_id not in self._memory.tapes]
 
     def _open(self, run_id: str, epoch: int) -> Tape:
-        """The run's tape; a takeover begins one at the journal's end."""
+        """The run's tape; a takeover begins one at the journal's end, unless the run has ended here."""
         tape = self._memory.tapes.get(run_id)
-        if tape is None or epoch > tape.epoch:
-            tape = Tape(epoch, self._end(run_id) if epoch > 1 else 0)
+        if tape is None or (epoch > tape.epoch and tape.ended_at is None):
+            tape = self._take_over(run_id, epoch) if epoch > 1 else Tape(epoch)
             with self._lock:
                 if epoch <= self._dropped.get(run_id, 0):
                     raise StaleEpoch
@@ -198,12 +198,17 @@ class DatabaseLog:
                 self._unwritten[run_id] = _Unwritten(tape.base)
         return tape
 
-    def _end(self, run_id: str) -> int:
+    def _take_over(self, run_id: str, epoch: int) -> Tape:
+        query = (
+            sa.select(JournalRow.epoch, sa.func.min(JournalRow.first_seq), sa.func.max(JournalRow.last_seq))
+            .where(JournalRow.run_id == run_id)
+            .group_by(JournalRow.epoch)
+            .order_by(JournalRow.epoch)
+        )
         with self._database.read() as session:
-            end = session.scalar(
-                sa.select(sa.func.max(JournalRow.last_seq)).where(JournalRow.run_id == run_id)
-            )
-        return end or 0
+            earlier = session.execute(query).all()
+        base = max((last for _, _, last in earlier), default=0)
+        return Tape(epoch, base, [(began, first) for began, first, _ in earlier])
 
     def _collect(self, run_id: str) -> Sequence[_Batch]:
         """Everything of a run that is not known to be durable, as batches; the caller holds the lock."""
@@ -259,7 +264,11 @@ class DatabaseLog:
         # Rows of a later epoch are looked at even before the cursor: one of them may take the cursor back.
         query = (
             sa.select(
-                JournalRow.first_seq, JournalRow.last_seq, JournalRow.epoch, JournalRow.payload, RunRow.owner
+                JournalRow.first_seq,
+                JournalRow.epoch,
+                JournalRow.payload,
+                RunRow.owner,
+                RunRow.log_expires_at,
             )
             .join(RunRow, RunRow.id == JournalRow.run_id)
             .where(
@@ -271,10 +280,13 @@ class DatabaseLog:
         )
         with self._database.read() as session:
             rows = session.execute(query).all()
-            if not rows:
-                expires = session.scalar(sa.select(RunRow.log_expires_at).where(RunRow.id == run_id))
-                if expires is not None and expires <= time.time():
-                    raise LogExpired
+            expires = (
+                rows[0].log_expires_at
+                if rows
+                else session.scalar(sa.select(RunRow.log_expires_at).where(RunRow.id == run_id))
+            )
+        if expires is not None and expires <= time.time():
+            raise LogExpired
         seq = after.seq
         if rows and rows[0].epoch > after.epoch and rows[0].first_seq <= seq:
             seq = rows[0].first_seq - 1

@@ -14,14 +14,17 @@ from sora.events import Cursor, Event, Span, is_terminal
 
 
 class Tape:
-    """One run's events in memory, those after number `base`. One appender; any number of readers, without a lock."""
+    """One run's events in memory, those after number `base`. One appender; any number of readers, without a lock.
+
+    `earlier` are the epochs of what lies before `base`, each with its first number: cursors are taken back to these as well.
+    """
 
     __slots__ = ("base", "ended_at", "events", "starts")
 
-    def __init__(self, epoch: int, base: int) -> None:
+    def __init__(self, epoch: int, base: int = 0, earlier: Sequence[tuple[int, int]] = ()) -> None:
         self.base = base
         self.events: list[Event] = []
-        self.starts = [(epoch, base + 1)]  # (epoch, its first number), in order
+        self.starts = [*earlier, (epoch, base + 1)]  # (epoch, its first number), in order
         self.ended_at: float | None = None
 
     @property
@@ -49,15 +52,15 @@ class Tape:
         return self.last
 
     def read(self, after: Cursor, limit: int) -> Span:
-        """See EventLog.read; the cursor must not lie before `base`."""
-        seq = after.seq
-        for epoch, first in self.starts:
-            if epoch > after.epoch and first - 1 < seq:
-                seq = first - 1
+        """See EventLog.read; the cursor must not lie before `base`. One that is taken back to before it gets an empty span."""
+        epoch, seq = after
+        for candidate, first in self.starts:
+            if candidate > epoch and first <= seq:
+                # Epochs begin in order: this is the lowest restore point.
+                epoch, seq = candidate, first - 1
                 break
         start, stop = seq - self.base, min(seq + limit, self.last) - self.base
-        epoch = after.epoch
-        if stop > start:
+        if stop > start >= 0:
             for candidate, first in self.starts:
                 if first <= seq + 1:
                     epoch = candidate
@@ -67,7 +70,7 @@ class Tape:
         return Span(epoch, seq + 1, self.events[start:stop] if start >= 0 else ())
 
     def holds(self, after: Cursor) -> bool:
-        """Whether everything after the cursor is here (later epochs that begin here may pull it back, not below)."""
+        """Whether everything after the cursor is here, unless an epoch after the cursor's takes it back."""
         return after.seq >= self.base
 
 
@@ -129,5 +132,5 @@ class MemoryLog:
     def _tape(self, run_id: str, epoch: int) -> Tape:
         tape = self.tapes.get(run_id)
         if tape is None:
-            tape = self.tapes[run_id] = Tape(epoch, 0)
+            tape = self.tapes[run_id] = Tape(epoch)
         return tape
