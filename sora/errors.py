@@ -231,6 +231,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "field_key": ("공백 없는 ASCII 문자 1–255자여야 합니다.", "must be 1 to 255 visible ASCII characters."),
     "field_unknown": ("알 수 없는 값입니다.", "is not known."),
     "field_cursor": ("올바른 이벤트 ID가 아닙니다.", "is not an event id of this run."),
+    "bad_body": ("요청 본문이 온전히 도착하지 않았습니다.", "The body did not arrive whole."),
     "bad_json": ("JSON을 읽을 수 없습니다.", "The body is not valid JSON."),
 }
 

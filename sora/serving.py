@@ -25,12 +25,14 @@ from types import TracebackType  # noqa: E402
 from typing import TYPE_CHECKING, Any  # noqa: E402
 
 import gevent  # noqa: E402
+import msgspec  # noqa: E402
+from gunicorn import util  # noqa: E402
 from gunicorn.glogging import Logger  # noqa: E402
 from gunicorn.workers.base import Worker  # noqa: E402
 from gunicorn.workers.ggevent import GeventWorker  # noqa: E402
 
 from sora.config import load, require_secrets  # noqa: E402
-from sora.errors import ConfigError  # noqa: E402
+from sora.errors import MESSAGES, ConfigError  # noqa: E402
 
 if TYPE_CHECKING:
     from sora.engine.engine import Engine
@@ -110,6 +112,18 @@ def _engines() -> list[Engine]:
     from sora.engine.engine import engines
 
     return list(engines)
+
+
+def _refuse(client: Any, status: int, reason: str, detail: str) -> None:
+    """What is not HTTP, or too much of it, is refused by gunicorn itself: in our form, in both languages since nothing says
+    which is wanted, and without `detail`, which repeats what was sent."""
+    code = "too_large" if status in (414, 431) else "internal" if status >= 500 else "invalid_request"
+    body = msgspec.json.encode({"success": False, "error": " ".join(MESSAGES[code]), "code": code})
+    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    util.write_nonblock(client, b"%bContent-Length: %d\r\n\r\n%b" % (head.encode(), len(body), body))
+
+
+util.write_error = _refuse  # there is no hook for it
 
 
 class StreamWorker(GeventWorker):  # type: ignore[misc]

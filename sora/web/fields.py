@@ -170,13 +170,18 @@ def parse_date(text: str) -> dt.date | None:
 
 
 def _data(*, limit: int) -> bytes:
-    """The request's body. Raises TooLarge beyond `limit` bytes, and reads no further."""
+    """The request's whole body. Raises TooLarge beyond `limit` bytes, and reads no further; InvalidRequest for one that broke
+    off or broke the rules of HTTP on the way (RFC 9112, 8)."""
     # Werkzeug cuts a body without a Content-Length at its maximum, silently: one byte more tells.
     request.max_content_length = limit + 1
     try:
         data = request.get_data(cache=False)
     except RequestEntityTooLarge:
         raise TooLarge from None
+    except Exception:  # each server has an error of its own for a broken chunk or a client that is gone
+        raise InvalidRequest("bad_body") from None
+    if len(data) < (request.content_length or 0):
+        raise InvalidRequest("bad_body")  # what came may be JSON all the same, but it was not what was meant
     if len(data) > limit:
         raise TooLarge
     return data
