@@ -6,6 +6,7 @@ import random
 import select
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,20 +28,25 @@ _AT_ONCE = 0.02  # seconds
 _AT_ONCE_SHARE = 0.5  # of the time at most, in the long run, however slow the database is
 _AT_ONCE_BURST = 1.0  # seconds that may be saved up for a burst
 
+_bound = threading.local()  # .deadline: when this thread's (greenlet's) transaction must have had its answer
+
 
 class Database:
-    """Sessions for one short transaction each: `read()` and `write()`. Blocking is bounded by `timeout` seconds.
+    """Sessions for one short transaction each: `read()` and `write()`. Each blocks for `timeout` seconds at most, in all.
 
-    On SQLite a write takes the lock at its beginning (BEGIN IMMEDIATE) and waits for it cooperatively; nothing in the
-    block may block on anything but the database. On PostgreSQL psycopg2 waits through `select.poll`, which gevent makes
-    cooperative. Raises StoreError when the database does not answer or drops the connection; then it is not known
-    whether a commit took place. IntegrityError passes through.
+    On SQLite the writers of a process take turns, and the one whose turn it is takes the file's lock as it begins (BEGIN
+    IMMEDIATE); both are waited for cooperatively. Nothing in a block may block on anything but the database, nor begin
+    another write. On PostgreSQL psycopg2 waits through `select.poll`, which gevent makes cooperative. Raises StoreError
+    when the database does not answer or drops the connection; then it is not known whether a commit took place.
+    IntegrityError passes through.
     """
 
     def __init__(self, url: str, *, pool: int = 5, timeout: float = 10.0) -> None:
         self.url = sa.make_url(url)
         self.timeout = timeout
         self.dialect = self.url.get_backend_name()
+        # Waiting for the file's lock blocks a gevent worker for a moment: only one of its writers may do so at a time.
+        self._turn = threading.Lock() if self.dialect == "sqlite" else None
         if self.dialect == "sqlite":
             self.engine = _sqlite(self.url, pool=pool, timeout=timeout)
         else:
@@ -50,14 +56,32 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session for reading."""
-        with _translated(), Session(self.engine, expire_on_commit=False) as session:
+        with _within(self.timeout), _translated(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session whose transaction commits at the end of the block, or rolls back when the block raises."""
-        with _translated(), Session(self._writer, expire_on_commit=False) as session, session.begin():
+        with (
+            _within(self.timeout),
+            self._in_turn(),
+            _translated(),
+            Session(self._writer, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        if self._turn is None:
+            yield
+            return
+        if not self._turn.acquire(timeout=self.timeout):
+            raise StoreError("SQLite: other writes take too long")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         self.engine.dispose()
@@ -69,6 +93,18 @@ class _Pool(QueuePool):
     def connect(self) -> PoolProxiedConnection:
         with metrics.pool_wait.time():
             return super().connect()
+
+
+@contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Bounds what this thread waits for PostgreSQL in the block, however many steps that is."""
+    outer = getattr(_bound, "deadline", None)
+    deadline = time.monotonic() + seconds
+    _bound.deadline = deadline if outer is None else min(deadline, outer)
+    try:
+        yield
+    finally:
+        _bound.deadline = outer
 
 
 @contextmanager
@@ -132,7 +168,7 @@ def _patiently(connection: Any, statement: str, timeout: float) -> None:
 def _postgresql(url: sa.URL, *, pool: int, timeout: float) -> sa.Engine:
     import psycopg2.extensions
 
-    psycopg2.extensions.set_wait_callback(_Waiter(timeout))
+    psycopg2.extensions.set_wait_callback(_Waiter())
     # In green mode our callback keeps the time at this end; these end what goes on at the server's.
     milliseconds = int(timeout * 1000)
     options = f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={2 * milliseconds}"
@@ -150,14 +186,14 @@ def _postgresql(url: sa.URL, *, pool: int, timeout: float) -> sa.Engine:
 
 
 class _Waiter:
-    """psycopg2's wait callback: waits for the server, at most `timeout` seconds for one call.
+    """psycopg2's wait callback: waits for the server, until the deadline of the transaction that the thread is in.
 
-    Without it psycopg2 stops the whole gevent worker; with it and without the bound a silent server does (connect_timeout
-    is ignored in this mode). Raising makes psycopg2 close the connection.
+    Without it psycopg2 stops the whole gevent worker; with it and without a deadline a silent server holds its caller for
+    ever (connect_timeout is ignored in this mode), as it does a connection of the process that is not ours. Raising makes
+    psycopg2 close the connection.
     """
 
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
+    def __init__(self) -> None:
         self._credit = _AT_ONCE_BURST  # seconds that may be waited without yielding
         self._credited_at = time.monotonic()
         gevent = sys.modules.get("gevent.monkey")
@@ -167,7 +203,7 @@ class _Waiter:
         import psycopg2
         from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE
 
-        deadline = time.monotonic() + self._timeout
+        deadline = getattr(_bound, "deadline", None)
         while (state := connection.poll()) != POLL_OK:
             if state not in (POLL_READ, POLL_WRITE):
                 raise psycopg2.OperationalError("unexpected state of the connection")
@@ -176,7 +212,7 @@ class _Waiter:
                 continue
             poll = select.poll()
             poll.register(connection.fileno(), wanted)
-            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            if not poll.poll(None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000):
                 raise psycopg2.OperationalError("the database did not answer in time")
 
     def _ready_at_once(self, fd: int, wanted: int) -> bool:
