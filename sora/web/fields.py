@@ -121,10 +121,10 @@ class Fields:
 def body() -> Fields:
     """The fields of the request's JSON object.
 
-    Raises UnsupportedMedia for another content type, InvalidRequest for what is not JSON (RFC 8259, strictly: UTF-8, no NaN,
-    no name twice) or not an object, TooLarge for one of more bytes than the settings allow.
+    Raises UnsupportedMedia for another content type or a compressed body, InvalidRequest for what is not JSON (RFC 8259,
+    strictly: UTF-8, no NaN, no name twice) or not an object, TooLarge for one of more bytes than the settings allow.
     """
-    if not request.is_json:
+    if not request.is_json or request.headers.get("Content-Encoding", "identity") != "identity":
         raise UnsupportedMedia
     data = _data(limit=service().config.max_request_bytes)
     try:

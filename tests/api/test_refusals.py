@@ -13,6 +13,7 @@ from tests.support.client import make_token
 from tests.support.postgres import Postgres
 from tests.support.simulator import Simulator
 from tests.support.sse import Parser
+from tests.support.waiting import wait_until
 from tests.support.web import DIARY, Api
 
 LANGUAGES = ["ko", "en"]
@@ -187,7 +188,8 @@ def test_looking_starts_nothing(bora: Api, simulator: Simulator) -> None:
         assert bora.get(path, headers={name: "prefetch;anonymous-client-ip"}).data == b""
     ticket = bora.post("/api/tickets", {"kind": "review", "input": DIARY}).get_json()["url"]
     assert bora.call("HEAD", ticket).data == b""
-    assert len(simulator.requests()) == 2
+    wait_until(lambda: len(simulator.requests()) == 2, what="the ticket's own generation")
+    assert len(bora.get("/api/runs").get_json()["items"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import re
@@ -135,6 +136,10 @@ REFUSALS = {
     "text": Refusal(415, "unsupported_media_type", "unsupported_media_type", type="text/plain"),
     "form": Refusal(415, "unsupported_media_type", "unsupported_media_type", type="application/x-www-form-urlencoded"),
     "no content type": Refusal(415, "unsupported_media_type", "unsupported_media_type", type=None),
+    "compressed": Refusal(
+        415, "unsupported_media_type", "unsupported_media_type", body=gzip.compress(GOOD),
+        headers=("Content-Encoding: gzip",),
+    ),
     "large": Refusal(413, "too_large", "too_large", body=b" " * MIB + GOOD),
     "large in chunks": Refusal(413, "too_large", "too_large", body=chunked(b" " * MIB + GOOD), **CHUNKS),
     "said to be large": Refusal(413, "too_large", "too_large", length=str(40 * MIB), body=b"{", proxy_status=None),
