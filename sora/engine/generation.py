@@ -92,9 +92,14 @@ class Call:
         """Another try begins: it has the whole time to its first token (the total deadline stays)."""
         self._silence_ends = time.monotonic() + self._first_token
 
+    @property
+    def ends(self) -> float:
+        """The next deadline, in monotonic time."""
+        return min(self._silence_ends, self._total_ends)
+
     def remaining(self) -> float:
         """Seconds until the next deadline; zero or less: it has passed."""
-        return min(self._silence_ends, self._total_ends) - time.monotonic()
+        return self.ends - time.monotonic()
 
     def on_cancel(self, close: Callable[[], None] | None) -> None:
         """What `cancel` must do to unblock the provider, or None. Raises CallCancelled when it is too late."""

@@ -17,6 +17,7 @@ from sora.events import Progress, Reasoning, Usage
 from sora.providers import chunk
 from sora.providers.openai_client import OpenAIClient
 from sora.providers.sse import LineTooLong, Splitter
+from sora.providers.transport import BODY
 from sora.providers.waiting import Waiting
 
 BACKOFF = 0.25
@@ -94,7 +95,7 @@ class ChatCompletions(Provider):
         """One try. Raises _Failure, ContentFilter, CallCancelled."""
         response = self._open(request, model, waiting)
         try:
-            yield from _read(response.iter_bytes(), waiting, answer)
+            yield from _read(_blocks(response), waiting, answer)
         finally:
             response.close()
         if answer.finish_reason == "content_filter":
@@ -186,6 +187,14 @@ class _Answer:
                 pieces.append(delta.refusal)
         if choice.finish_reason:
             self.finish_reason = FINISH_REASONS.get(choice.finish_reason, "other")
+
+
+def _blocks(response: httpx2.Response) -> Iterator[bytes]:
+    """The body, a block for each read: past the client's decoders where there is nothing to decode."""
+    stream = response.extensions.get(BODY)
+    if stream is None or response.headers.get("content-encoding", "identity") != "identity":
+        return response.iter_bytes()
+    return iter(stream)
 
 
 def _read(blocks: Iterator[bytes], waiting: Waiting, answer: _Answer) -> Iterator[Sequence[Piece]]:

@@ -52,12 +52,12 @@ class Connection:
         """What has arrived, at most READ_SIZE bytes; empty: the peer has ended. What is there already is read
         however late the caller comes for it. Raises httpx2.ReadError, UpstreamTimeout, CallCancelled."""
         try:
-            self.socket.settimeout(max(waiting.remaining(), 0.0))
+            self.socket.settimeout(None if waiting.watched() else max(waiting.remaining(), 0.0))
             data = self.socket.recv(READ_SIZE)
         except OSError as error:
-            waiting.check(timed_out=_timed_out(error))
+            waiting.check(timed_out=_timed_out(error) or waiting.remaining() <= 0)
             raise httpx2.ReadError(type(error).__name__) from None
-        waiting.check(timed_out=False)
+        waiting.check(timed_out=not data and waiting.remaining() <= 0)
         return data
 
     def is_quiet(self) -> bool:

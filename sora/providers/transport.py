@@ -25,6 +25,9 @@ from sora.providers.waiting import Waiting
 # Whose call the request is that the client sends now: its interface has no place for it.
 waiting_now: ContextVar[Waiting] = ContextVar("waiting_now")
 
+#: Where a response's extensions hold its Body, for whoever wants the blocks as they are read.
+BODY = "sora.body"
+
 IDLE_SECONDS = 30.0
 MAX_IDLE = 500
 MAX_HEAD = 131_072
@@ -65,7 +68,7 @@ class Transport(httpx2.BaseTransport):
         except BaseException:
             body.close()
             raise
-        return httpx2.Response(body.status, headers=body.headers, stream=body)
+        return httpx2.Response(body.status, headers=body.headers, stream=body, extensions={BODY: body})
 
     def close(self) -> None:
         """Close the connections at rest; also done when nobody refers to the transport any more."""

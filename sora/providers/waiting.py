@@ -10,6 +10,7 @@ import time
 
 from sora.engine.generation import Call
 from sora.errors import UpstreamTimeout
+from sora.providers.alarm import Alarm, cooperative
 
 
 class Waiting:
@@ -26,11 +27,14 @@ class Waiting:
         self._woken = threading.Event()
         self._held: socket.socket | None = None
         self._ends = math.inf
+        self._alarm = Alarm(self.remaining, self._shutdown) if cooperative() else None
         call.on_cancel(self._cancelled)
 
     def close(self) -> None:
         """The call is over: a cancel reaches nothing of it any more."""
         self.release()
+        if self._alarm is not None:
+            self._alarm.stop()
         self.call.on_cancel(None)
 
     def limit(self, seconds: float) -> None:
@@ -40,6 +44,13 @@ class Waiting:
     def remaining(self) -> float:
         """Seconds until the next deadline; zero or less: it has passed."""
         return min(self.call.remaining(), self._ends - time.monotonic())
+
+    def watched(self) -> bool:
+        """Have the deadline end a wait for the held socket, as a cancel does. False: the wait needs a bound of its own."""
+        if self._alarm is None:
+            return False
+        self._alarm.set(min(self.call.ends, self._ends))
+        return True
 
     def hold(self, sock: socket.socket) -> None:
         """This socket is the one to wake. Raises CallCancelled when it is too late for that."""
@@ -70,9 +81,12 @@ class Waiting:
 
     def _cancelled(self) -> None:
         with self._lock:
-            if self._held is not None:
-                with contextlib.suppress(OSError):
-                    # Unbound: SSLSocket.shutdown drops the TLS layer first, and a write under way would go
-                    # out in clear.
-                    socket.socket.shutdown(self._held, socket.SHUT_RDWR)
+            self._shutdown()
         self.wake()
+
+    def _shutdown(self) -> None:
+        if self._held is not None:
+            with contextlib.suppress(OSError):
+                # Unbound: SSLSocket.shutdown drops the TLS layer first, and a write under way would go out in
+                # clear.
+                socket.socket.shutdown(self._held, socket.SHUT_RDWR)
