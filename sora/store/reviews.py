@@ -93,14 +93,13 @@ class ReviewStore:
             "idempotency_key": idempotency_key, "created_at": review.created_at,
             "request_mac": None if mac_of is None else self._keyring.mac(mac_of),
         }  # fmt: skip
-        statement = insert(session, ReviewRow).values(**values).on_conflict_do_nothing()
         # NULL equals nothing in SQL, so that an absent key or run matches no other.
         same = sa.or_(
             ReviewRow.idempotency_key == sa.literal(idempotency_key, OWNER),
             ReviewRow.run_id == sa.literal(run_id, ID),
         )
         while True:
-            if session.execute(statement).rowcount:  # type: ignore[attr-defined]
+            if insert(session, ReviewRow, values):
                 return review, True
             found = session.scalars(_of(owner).where(same)).first()
             if found is None:

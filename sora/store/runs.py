@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 import secrets
 import string
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -89,6 +91,13 @@ class Ending:
     model: str | None = None
 
 
+_END = sa.update(cast("sa.Table", RunRow.__table__)).where(
+    RunRow.id == sa.bindparam("of_run"),
+    RunRow.epoch == sa.bindparam("of_epoch"),
+    RunRow.status.in_(UNFINISHED),
+)
+
+
 class RunStore:
     """Reads and writes runs in a session of the caller's. Every method is one or two statements; none commits."""
 
@@ -115,10 +124,7 @@ class RunStore:
         values.update(
             ticket_mac=self._ticket(ticket), ticket_expires_at=ticket_expires_at, ticket_used=False, reads=0
         )
-        statement = insert(session, RunRow).values(**values)
-        if run.idempotency_key is not None:
-            statement = statement.on_conflict_do_nothing(index_elements=["owner", "idempotency_key"])
-        return bool(session.execute(statement).rowcount)  # type: ignore[attr-defined]
+        return bool(insert(session, RunRow, values, unless=("owner", "idempotency_key")))
 
     def find(self, session: Session, run_id: str) -> Run | None:
         return _one(session, RunRow.id == run_id)
@@ -172,20 +178,15 @@ class RunStore:
 
     def end(self, session: Session, run: Run, ending: Ending, *, ttl: float) -> bool:
         """Make a run final, if it is unfinished and still in our epoch. False: somebody else has decided."""
-        usage = ending.usage
-        ended = session.execute(
-            sa.update(RunRow)
-            .where(RunRow.id == run.id, RunRow.epoch == run.epoch, RunRow.status.in_(UNFINISHED))
-            .values(self._ending(run, ending, ttl=ttl) | _usage(usage))
-        )
-        return bool(ended.rowcount)  # type: ignore[attr-defined]
+        values = self._ending(run, ending, ttl=ttl) | {"of_run": run.id, "of_epoch": run.epoch}
+        return bool(session.connection().execute(_END, values).rowcount)
 
     def replace_interrupted(self, session: Session, run: Run, ending: Ending, *, ttl: float) -> bool:
         """Put the spooled whole in the place of the partial that a claimant saved; the run's epoch rises by one."""
         replaced = session.execute(
             sa.update(RunRow)
             .where(RunRow.id == run.id, RunRow.epoch == run.epoch, RunRow.status == "interrupted")
-            .values(self._ending(run, ending, ttl=ttl) | _usage(ending.usage) | {"epoch": run.epoch + 1})
+            .values(self._ending(run, ending, ttl=ttl) | {"epoch": run.epoch + 1})
         )
         if not replaced.rowcount:  # type: ignore[attr-defined]
             return False
@@ -250,24 +251,24 @@ class RunStore:
         text = self._keyring.seal(
             ending.text.encode(), table="runs", column="text", row=run.id, owner=run.owner
         )
+        usage = ending.usage
         return {
-            "status": ending.status, "text": text, "last_seq": ending.last_seq, "finish_reason": ending.finish_reason,
-            "error_code": ending.error_code, "model": ending.model, "ended_at": now(), "log_expires_at": time.time() + ttl,
-        }  # fmt: skip
+            "status": ending.status,
+            "text": text,
+            "last_seq": ending.last_seq,
+            "finish_reason": ending.finish_reason,
+            "error_code": ending.error_code,
+            "model": ending.model,
+            "input_tokens": usage and usage.input_tokens,
+            "output_tokens": usage and usage.output_tokens,
+            "total_tokens": usage and usage.total_tokens,
+            "ended_at": now(),
+            "log_expires_at": time.time() + ttl,
+        }
 
     def _ticket(self, ticket: str | None) -> bytes | None:
         # A ticket is random: a plain digest reveals nothing, and outlives the rotation of a key.
         return hashlib.sha256(ticket.encode()).digest() if ticket is not None else None
-
-
-def _usage(usage: Usage | None) -> dict[str, object]:
-    if usage is None:
-        return {}
-    return {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "total_tokens": usage.total_tokens,
-    }
 
 
 def _one(session: Session, *where: sa.ColumnElement[bool]) -> Run | None:
@@ -275,8 +276,22 @@ def _one(session: Session, *where: sa.ColumnElement[bool]) -> Run | None:
     return Run(*row) if row is not None else None
 
 
-def insert(session: Session, table: type[Base]) -> postgresql.Insert | sqlite.Insert:
-    """An INSERT that knows ON CONFLICT, in the dialect of the session (both spell it alike)."""
-    if session.get_bind().dialect.name == "postgresql":
-        return postgresql.insert(table)
-    return sqlite.insert(table)
+def insert(
+    session: Session,
+    table: type[Base],
+    rows: Mapping[str, object] | Sequence[Mapping[str, object]],
+    *,
+    unless: tuple[str, ...] = (),
+) -> int:
+    """Insert rows, leaving out those that conflict with one that is there (in the unique columns `unless`, or any);
+    returns how many were inserted, of a single one."""
+    # Statements are made once: building one costs more than running it.
+    statement = _insertion(session.get_bind().dialect.name, table, unless)
+    return session.connection().execute(statement, rows).rowcount
+
+
+@functools.cache
+def _insertion(dialect: str, table: type[Base], unless: tuple[str, ...]) -> sa.Insert:
+    # Both spell it alike, each with a class of its own.
+    make = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return make(cast("sa.Table", table.__table__)).on_conflict_do_nothing(index_elements=unless or None)
