@@ -134,6 +134,12 @@ class StreamWorker(GeventWorker):  # type: ignore[misc]
         self._idle: set[_Idle] = set()
         self._drained = False
 
+    def load_wsgi(self) -> None:
+        from sora.push import pushing
+
+        super().load_wsgi()
+        self.wsgi: Any = pushing(self.wsgi)
+
     def run(self) -> None:
         gevent.spawn(self._drain)
         super().run()

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -38,6 +38,18 @@ logger = logging.getLogger(__name__)
 
 _LIMIT = 1000  # events in one write
 _LOOK_AGAIN = 0.5  # seconds between two tries to read a log that does not answer
+
+
+class Sink(Protocol):
+    """A client's socket that can be written to from any greenlet, by one at a time."""
+
+    def offer(self, piece: bytes) -> bytes:
+        """Send without waiting; returns what did not go, which goes to `finish` before anything else. Raises OSError."""
+        ...
+
+    def finish(self, rest: bytes) -> None:
+        """Send the rest of what was offered; blocks cooperatively. Raises OSError."""
+        ...
 
 
 class Reader:
@@ -81,7 +93,12 @@ class Reader:
         self._closed: Callable[[Reader], None] | None = closed
         self._exit = ""
         self._signal = Signal()
-        self._unfollow = log.follow(run.id, self._signal.set)
+        self._silent_since = 0.0
+        self.sink: Sink | None = None  # set by a server that can be written to without its own greenlet
+        self._waiting = False  # caught up and waiting: only then the sink may be offered frames
+        self._pushed = 0
+        self._rest = b""  # what the sink did not take; goes out before anything else
+        self._unfollow = log.follow(run.id, self._notice)
 
     def leave(self, exit: str) -> None:
         """Make the reader end from any thread: `gone` (the client left) or `shutdown` (cut, so that the client resumes)."""
@@ -98,12 +115,13 @@ class Reader:
         closed, self._closed = self._closed, None
         if closed is not None:
             self._unfollow()
+            metrics.pushed.inc(self._pushed)
             metrics.readers_left.labels(self._exit or "gone").inc()
             closed(self)
 
     def __iter__(self) -> Iterator[bytes]:
         yield self._opening
-        silent_since = time.monotonic()
+        self._silent_since = time.monotonic()
         while not self._exit:
             if self._until is not None and time.monotonic() >= self._until:
                 self._exit = "deadline"
@@ -112,20 +130,57 @@ class Reader:
             chunk, ended = self._next()
             if chunk:
                 yield chunk
-                silent_since = time.monotonic()
+                self._silent_since = time.monotonic()
             if ended:
                 self._exit = "ended"
                 return
             if chunk:
                 continue
-            timeout = silent_since + self._heartbeat - time.monotonic()
+            timeout = self._silent_since + self._heartbeat - time.monotonic()
             if self._until is not None:
                 timeout = min(timeout, self._until - time.monotonic())
-            if not self._signal.wait(timeout) and time.monotonic() - silent_since >= self._heartbeat:
+            if not self._wait(timeout) and time.monotonic() - self._silent_since >= self._heartbeat:
                 yield self._beat
-                silent_since = time.monotonic()
+                self._silent_since = time.monotonic()
         if self._exit == "shutdown":
             raise ConnectionResetError(errno.ECONNRESET, "the reader was cut")
+
+    def _wait(self, timeout: float) -> bool:
+        """Until something may be new, at most `timeout` seconds; meanwhile frames may be pushed past us."""
+        self._waiting = self.sink is not None
+        woken = self._signal.wait(timeout)
+        self._waiting = False
+        if self._rest and self.sink is not None:
+            rest, self._rest = self._rest, b""
+            self.sink.finish(rest)
+        return woken
+
+    def _notice(self, span: Span | None) -> None:
+        """The log has grown. Runs in the appender's thread: it pushes what is ready if it can, else wakes the reader."""
+        if span is None or not self._waiting or not self._push(span):
+            self._waiting = False
+            self._signal.set()
+
+    def _push(self, span: Span) -> bool:
+        """Hand what is new to the sink; whether the reader may sleep on. Never blocks or raises."""
+        if span.first != self._cursor.seq + 1 or self._exit or self.aside is not None:
+            return False
+        if not span.events or is_terminal(span.events[-1]):
+            return False  # the reader's own greenlet writes the end, and ends
+        try:
+            chunk = self._encode(span)
+            if chunk and self.sink is not None:
+                self._rest = self.sink.offer(chunk)
+        except Exception as error:
+            if not isinstance(error, OSError):
+                logger.error("run %s: push failed: %s", self.run.id, type(error).__name__)
+            self._exit = self._exit or "gone"
+            return False
+        self._cursor = span.end
+        if chunk:
+            self._pushed += 1
+            self._silent_since = time.monotonic()
+        return not self._rest
 
     def _next(self) -> tuple[bytes, bool]:
         """All that is ready, and whether it is the end."""

@@ -14,6 +14,7 @@ from sora.errors import InvalidRequest, message
 from sora.events import ORIGIN, Cursor
 from sora.store.runs import Run
 from sora.web.auth import Principal
+from sora.web.event_stream import EventStream
 from sora.web.fields import query
 from sora.web.service import locale, service
 from sora.wire import FORMATS, sse
@@ -118,12 +119,8 @@ def _stream(
         until=None if expires_at is None else time.monotonic() + expires_at - time.time(),
         socket=request.environ.get("gunicorn.socket"),
     )  # fmt: skip
-
-    def generate() -> Iterator[bytes]:
-        yield from reader
-
-    response = _response(generate(), run.id)
-    response.call_on_close(reader.close)  # a generator that never started skips its own end
+    response = EventStream(reader, headers=_HEADERS)
+    response.headers["X-Sora-Run-Id"] = run.id
     return response
 
 

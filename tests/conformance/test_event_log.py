@@ -343,7 +343,7 @@ def test_eight_writers_and_their_readers_here_and_elsewhere(house: House) -> Non
     def reader(run_id: str, log: EventLog) -> Callable[[], None]:
         def work() -> None:
             signal, client = Signal(), Client(run_id)
-            unfollow = log.follow(run_id, signal.set)
+            unfollow = log.follow(run_id, lambda _: signal.set())
             while DONE not in client.events:
                 if not client.read(log, 7):
                     assert signal.wait(20), "not woken"
@@ -430,8 +430,8 @@ def test_nothing_follows_a_terminal_event(house: House, terminal: Event) -> None
 def test_followers_are_called_until_they_leave(house: House) -> None:
     run_id, other_run = house.new_run(), house.new_run()
     calls: list[str] = []
-    first = house.log.follow(run_id, lambda: calls.append("first"))
-    second = house.log.follow(run_id, lambda: calls.append("second"))
+    first = house.log.follow(run_id, lambda _: calls.append("first"))
+    second = house.log.follow(run_id, lambda _: calls.append("second"))
     house.log.append(run_id, 1, deltas(1))
     assert calls == ["first", "second"]
 
@@ -448,7 +448,9 @@ def test_followers_are_called_until_they_leave(house: House) -> None:
 
 def test_a_follower_may_come_before_the_run_and_sees_what_it_is_told_of(house: House) -> None:
     run_id, seen = house.new_run(), list[int]()
-    unfollow = house.log.follow(run_id, lambda: seen.append(len(house.log.read(run_id, ORIGIN, 100).events)))
+    unfollow = house.log.follow(
+        run_id, lambda _: seen.append(len(house.log.read(run_id, ORIGIN, 100).events))
+    )
     house.log.append(run_id, 1, deltas(2))
     end(house, house.log, run_id, 1)
     unfollow()
@@ -458,8 +460,8 @@ def test_a_follower_may_come_before_the_run_and_sees_what_it_is_told_of(house: H
 
 def test_bound_methods_of_equal_kind_are_told_apart(house: House) -> None:
     run_id, one, other = house.new_run(), Signal(), Signal()
-    leave = house.log.follow(run_id, one.set)
-    stay = house.log.follow(run_id, other.set)
+    leave = house.log.follow(run_id, lambda _: one.set())
+    stay = house.log.follow(run_id, lambda _: other.set())
     leave()
     house.log.append(run_id, 1, deltas(1))
 
@@ -628,7 +630,7 @@ def test_an_end_whose_reply_was_lost_is_read_from_the_journal(journal: JournalHo
     run_id, signal, client = journal.new_run(), Signal(), Client("")
     client.run_id = run_id
     journal.log.append(run_id, 1, deltas(2))
-    unfollow = journal.log.follow(run_id, signal.set)
+    unfollow = journal.log.follow(run_id, lambda _: signal.set())
     client.read_all(journal.log)
     with journal.transaction() as session:
         journal.log.stage(session, run_id, 1, DONE)
@@ -764,7 +766,7 @@ def test_ended_runs_leave_the_memory_unnoticed(
     for run_id in (ended, going):
         journal.log.append(run_id, 1, deltas(3))
     end(journal, journal.log, ended, 1)
-    leave = [journal.log.follow(run_id, lambda: None) for run_id in (ended, going)]
+    leave = [journal.log.follow(run_id, lambda _: None) for run_id in (ended, going)]
     journal.log.tidy()
     assert journal.log.remote() == []
     monkeypatch.setattr(database_log, "_KEEP", -1.0)
@@ -798,7 +800,7 @@ def test_a_whole_log_takes_the_place_of_a_partial_one(journal: JournalHouse) -> 
 def test_a_poll_wakes_the_followers_of_runs_that_have_grown(journal: JournalHouse) -> None:
     run_id, quiet, other = journal.new_run(), journal.new_run(), journal.another_worker()
     calls: list[str] = []
-    leave = [other.follow(run, lambda run=run: calls.append(run)) for run in (run_id, quiet)]  # type: ignore[misc]
+    leave = [other.follow(run, lambda _, run=run: calls.append(run)) for run in (run_id, quiet)]  # type: ignore[misc]
     assert sorted(other.remote()) == sorted([run_id, quiet])
     other.poll()
     assert calls == []
@@ -827,7 +829,7 @@ def test_many_remote_runs_are_asked_for_in_parts(
     for run_id in runs:
         journal.log.append(run_id, 1, deltas(1))
     journal.flush(journal.log)
-    leave = [other.follow(run, lambda run=run: calls.append(run)) for run in runs]  # type: ignore[misc]
+    leave = [other.follow(run, lambda _, run=run: calls.append(run)) for run in runs]  # type: ignore[misc]
     other.poll()
 
     assert sorted(calls) == sorted(runs)
@@ -841,7 +843,7 @@ def test_a_run_that_is_given_away_is_followed_in_the_journal(journal: JournalHou
     journal.log.append(run_id, 1, deltas(2))
     journal.flush(journal.log)
     journal.log.append(run_id, 1, deltas(2, 2))
-    unfollow = journal.log.follow(run_id, lambda: calls.append(1))
+    unfollow = journal.log.follow(run_id, lambda _: calls.append(1))
     client.read_all(journal.log)
     journal.log.drop(run_id)
 
@@ -869,7 +871,7 @@ def test_a_stale_appender_never_becomes_the_owner_again(journal: JournalHouse) -
     try:
         for _ in range(60):
             run_id = new_id()
-            unfollow = journal.log.follow(run_id, lambda: None)
+            unfollow = journal.log.follow(run_id, lambda _: None)
 
             def append(run_id: str = run_id) -> None:
                 try:

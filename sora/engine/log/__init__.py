@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from sora.events import Cursor, Event, Span
 
-Listener = Callable[[], None]
+#: Gets what was appended, or None when it should look for itself.
+Listener = Callable[[Span | None], None]
 
 
 class EventLog(Protocol):

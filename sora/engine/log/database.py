@@ -65,7 +65,7 @@ class DatabaseLog:
         # This very tape: were it dropped meanwhile, nobody reads it, and what follows is refused.
         tape = self._open(run_id, epoch)
         last = tape.append(epoch, events)
-        self._memory.notify(run_id)
+        self._memory.notify(run_id, Span(epoch, last - len(events) + 1, events))
         if tape.ended_at is not None:
             # Its terminal event was staged and committed: all of it is durable.
             with self._lock:
@@ -242,7 +242,7 @@ class DatabaseLog:
             for batch in batches
         ]
         if rows:
-            session.execute(insert(session, JournalRow).on_conflict_do_nothing(), rows)
+            insert(session, JournalRow, rows)
 
     def _owners(self, session: Session, run_ids: list[str]) -> dict[str, str]:
         """The runs' owners; a run that has no row (any more) is missing, and its journal has no place to go."""

@@ -85,7 +85,7 @@ class MemoryLog:
 
     def append(self, run_id: str, epoch: int, events: Sequence[Event]) -> int:
         last = self._tape(run_id, epoch).append(epoch, events)
-        self.notify(run_id)
+        self.notify(run_id, Span(epoch, last - len(events) + 1, events))
         return last
 
     def read(self, run_id: str, after: Cursor, limit: int) -> Span:
@@ -120,10 +120,10 @@ class MemoryLog:
     def expire(self, run_id: str, ttl: float) -> None:
         self._expiries[run_id] = time.monotonic() + ttl
 
-    def notify(self, run_id: str) -> None:
-        """Tell a run's followers to look again."""
+    def notify(self, run_id: str, span: Span | None = None) -> None:
+        """Tell a run's followers what is new, or to look for themselves."""
         for listener in self._listeners.get(run_id, ()):
-            listener()
+            listener(span)
 
     def followed(self) -> list[str]:
         """Runs that somebody follows."""
