@@ -15,29 +15,30 @@ from tests.support.process import children
 
 _PY_SPY = HERE / ".venv" / "bin" / "py-spy"
 _RATE = 250
-# A part owns the samples whose stack has its mark anywhere; parts overlap (journal and saving both use SQLAlchemy).
+# A sample belongs to the first part one of whose marks is in its stack, so that the shares add up.
 _PARTS = {
-    "upstream: read": "Connection.receive (",
-    "upstream: take apart and decode": "(sora/providers/sse.py)|(sora/providers/chunk.py)",
-    "upstream: the request": "OpenAI.post (|SyncAPIClient.post (|_open (",
-    "event log": "(sora/engine/log/memory.py)|.append (sora/engine/log",
-    "readers: frames": "Reader._next (|(sora/wire/",
-    "readers: wait": "Signal.wait (|(sora/engine/signal.py)",
-    "gunicorn: write": "Response.write (",
-    "send, all of it": ".send (|sendall (",
-    "run row": "Engine.begin (",
-    "journal": "DatabaseLog.flush (",
-    "final save": "Producer._end (",
-    "SQLAlchemy, all of it": "(sqlalchemy/",
-    "request: gunicorn parses": "(gunicorn/http/parser.py)|(gunicorn/http/message.py)",
-    "request: Flask": "Flask.full_dispatch_request (",
-    "gevent Timeout": "(gevent/timeout.py)",
-    "metrics": "(prometheus_client/",
+    "run row": ("Engine.begin (",),
+    "final save": ("Producer._end (",),
+    "journal": ("DatabaseLog.flush (",),
+    "engine's other rounds": ("Engine.round (", "(sora/engine/loop.py)"),
+    "metrics": ("(prometheus_client/", "(sora/metrics.py)"),
+    "model: the request": (".post (openai/", "._open (", "Connection.connect ("),
+    "model: read": ("Connection.receive (", "(sora/providers/connection.py)"),
+    "model: take apart and decode": ("(sora/providers/",),
+    "event log": ("(sora/engine/log/",),
+    "readers: frames": ("(sora/wire/", "Reader._next ("),
+    "readers: write": ("Response.write (", ".send (", ".sendall ("),
+    "readers: wait": ("(sora/engine/signal.py)", "(sora/engine/readers.py)"),
+    "producer": ("(sora/engine/producer.py)", "(sora/engine/"),
+    "Flask": ("(flask/", "(werkzeug/", "(sora/web/"),
+    "gunicorn": ("(gunicorn/",),
+    "event loop (some of it waiting)": ("(gevent/",),
+    "other": ("",),
 }
 
 
 def profile(program: Path, relay: Running, load: Load) -> Iterator[str]:
-    """Two Markdown tables of the relay's worker under the load."""
+    """Two Markdown tables of the relay's worker under the load: by part, and by function."""
     stacks = relay.home / "stacks"
     (worker,) = children(relay.pid)
     command: list[str | Path] = [
@@ -57,35 +58,38 @@ def profile(program: Path, relay: Running, load: Load) -> Iterator[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    load(program, relay)
+    figures = load(program, relay)
     spy.send_signal(2)
     error = spy.communicate()[1]
     if not stacks.exists():
         raise MissingError(f"py-spy: {error[-500:]}")
-    yield from _tables(stacks.read_text().splitlines())
+    per_token = figures.get("run_cpu_us") or figures.get("cpu_us")
+    cost, unit = (per_token, "token") if per_token else (1e3 * figures["request_ms"], "request")
+    yield from _tables(stacks.read_text().splitlines(), cost, unit)
 
 
-def _tables(lines: list[str]) -> Iterator[str]:
+def _tables(lines: list[str], cost: float, unit: str) -> Iterator[str]:
     parts: Counter[str] = Counter()
     functions: Counter[str] = Counter()
-    total = 0
+    database = 0
     for line in lines:
         stack, _, count = line.rpartition(" ")
-        if "threadpool" in stack:  # gevent's idle helper
+        if not stack or "threadpool" in stack:  # nothing seen, or gevent's idle helper
             continue
         frames = [_frame(frame) for frame in stack.split(";")]
-        seen = int(count)
-        total += seen
+        seen, whole = int(count), ";".join(frames)
         functions[frames[-1]] += seen
-        for part, marks in _PARTS.items():
-            if any(mark in frame for mark in marks.split("|") for frame in frames):
-                parts[part] += seen
+        database += seen if "(sqlalchemy/" in whole else 0
+        parts[next(part for part, marks in _PARTS.items() if any(mark in whole for mark in marks))] += seen
+    total = max(functions.total(), 1)
     for heading, counter in (("part, with all below it", parts), ("function, by itself", functions)):
-        yield f"| {heading} | % |"
-        yield "|---|---|"
+        yield f"| {heading} | % | µs/{unit} |"
+        yield "|---|---|---|"
         for name, seen in counter.most_common(25):
-            yield f"| {name} | {100 * seen / max(total, 1):.1f} |"
+            yield f"| {name} | {100 * seen / total:.1f} | {cost * seen / total:.2f} |"
         yield ""
+    yield f"Below SQLAlchemy, within the parts: {100 * database / total:.1f} %, {cost * database / total:.2f} µs/{unit}."
+    yield ""
 
 
 def _frame(text: str) -> str:

@@ -109,7 +109,7 @@ class Relays:
             server=f"listen 127.0.0.1:{port} backlog=16384;",
             upstream=f"server {url.partition('//')[2]};",
             location=f"proxy_pass {scheme}://model; proxy_ssl_verify on;"
-            f" proxy_ssl_trusted_certificate {self._place.authority}; proxy_ssl_name 127.0.0.1;",
+            f" proxy_ssl_trusted_certificate {self._place.authority}; proxy_ssl_name localhost;",
         )
         command: list[str | Path] = [nginx(), "-c", configuration, "-p", home]
         with pinned(command, core=RELAY_CORE, log=home / "log", port=port) as pid:
