@@ -62,8 +62,8 @@ def test_the_rest_is_interrupted_and_says_so(workers: Workers) -> None:
     assert [bool(client.text) for client in clients] == [True, False, True]
 
 
-def test_readers_of_other_workers_runs_are_sent_away(workers: Workers) -> None:
-    engine, other = workers(), workers()
+def test_readers_of_other_workers_runs_are_sent_away(sqlite_workers: Workers) -> None:
+    engine, other = sqlite_workers(), sqlite_workers()
     run = begin(engine, "sim-n80-d20")
     remote = Client(other, run).until(3)
 
@@ -76,8 +76,8 @@ def test_readers_of_other_workers_runs_are_sent_away(workers: Workers) -> None:
     assert remote.text + rest.text == engine.text(engine.get(run.id, owner=OWNER))
 
 
-def test_the_worker_is_known_to_be_gone(workers: Workers) -> None:
-    engine, other = workers(), workers()
+def test_the_worker_is_known_to_be_gone(sqlite_workers: Workers) -> None:
+    engine, other = sqlite_workers(), sqlite_workers()
     engine.stop(grace=1.0)
     engine.stop(grace=1.0)
 

@@ -74,7 +74,8 @@ def test_a_format_that_drops_the_end_is_exhausted_before_it(workers: Workers) ->
         assert not one.exhausted(run_now(one, run), format="review", cursor=ORIGIN)
 
 
-def test_an_unfinished_run_is_never_exhausted(engine: Engine) -> None:
+def test_an_unfinished_run_is_never_exhausted(sqlite_workers: Workers) -> None:
+    engine = sqlite_workers()
     run = begin(engine, STALLED)
     told(engine, run, 4)
 
@@ -221,8 +222,8 @@ class TestAReset:
         assert text_of(client.frames + rest.frames) == saved
         assert engine.exhausted(run_now(engine, run), format="native", cursor=last)
 
-    def test_is_not_needed_up_to_the_restore_point(self, workers: Workers) -> None:
-        engine, run, client = self.lost(workers)
+    def test_is_not_needed_up_to_the_restore_point(self, sqlite_workers: Workers) -> None:
+        engine, run, client = self.lost(sqlite_workers)
         last = read(engine, run).cursor
 
         for seq in (1, last.seq - 2, last.seq - 1):
@@ -231,8 +232,8 @@ class TestAReset:
             before = [frame for frame in client.frames if cursor_of(frame.id).seq <= seq]
             assert text_of(before + rest.frames) == engine.text(run_now(engine, run))
 
-    def test_ends_a_format_that_cannot_say_it(self, workers: Workers) -> None:
-        engine, run, client = self.lost(workers, format="review")
+    def test_ends_a_format_that_cannot_say_it(self, sqlite_workers: Workers) -> None:
+        engine, run, client = self.lost(sqlite_workers, format="review")
 
         rest = read(engine, run, cursor=client.cursor, resumed=True, format="review")
 
@@ -249,8 +250,8 @@ class TestAnExpiredLog:
         engine.log.expire(run.id, 0)
         return engine, run_now(engine, run), client
 
-    def test_is_replaced_by_what_was_saved(self, workers: Workers) -> None:
-        engine, run, client = self.expired(workers)
+    def test_is_replaced_by_what_was_saved(self, sqlite_workers: Workers) -> None:
+        engine, run, client = self.expired(sqlite_workers)
 
         again = read(engine, run)
 
@@ -269,8 +270,8 @@ class TestAnExpiredLog:
         assert read(engine, run, cursor=Cursor(1, 4), format="review").events == ["error"]
         assert engine.exhausted(run, format="native", cursor=client.cursor)
 
-    def test_of_a_failure_ends_with_it(self, workers: Workers) -> None:
-        engine, run, client = self.expired(workers, "sim-n9-d0-error4")
+    def test_of_a_failure_ends_with_it(self, sqlite_workers: Workers) -> None:
+        engine, run, client = self.expired(sqlite_workers, "sim-n9-d0-error4")
 
         again = read(engine, run)
 

@@ -74,13 +74,13 @@ class TestAWorkerThatDies:
         assert len(local.terminals) == 1 and local.terminals[0].data == remote.terminals[0].data
         assert local.text == held, "what it was shown beyond was taken back"
 
-    def test_leaves_a_run_without_a_word(self, workers: Workers) -> None:
-        dying = workers()
+    def test_leaves_a_run_without_a_word(self, sqlite_workers: Workers) -> None:
+        dying = sqlite_workers()
         die(dying)
         run = begin(dying, "sim-n9-d0-stall3")
         client = Client(dying, run).until(4)
         client.leave()
-        other = workers(lease=0.5)
+        other = sqlite_workers(lease=0.5)
 
         saved = ended(other, run)
         assert (saved.status, other.text(saved), saved.last_seq) == ("interrupted", "", 1)
@@ -141,8 +141,8 @@ class TestAWorkerThatDies:
         assert read(paused, again).events[-1] == "done"
         assert ended(other, again).worker == paused.worker_id
 
-    def test_before_its_first_round_drops_what_it_had_not_begun(self, workers: Workers) -> None:
-        paused, other = workers(), workers(lease=0.5)
+    def test_before_its_first_round_drops_what_it_had_not_begun(self, sqlite_workers: Workers) -> None:
+        paused, other = sqlite_workers(), sqlite_workers(lease=0.5)
         die(paused)
         wait_until(lambda: not alive(other, paused.worker_id), what="its giving up")
         run = begin(paused, "sim-headers9000")
@@ -155,11 +155,13 @@ class TestAWorkerThatDies:
         assert [row[:3] for row in journal(other, run)] == [(1, 1, 2)]
         assert read(paused, run).events == ["error"]
 
-    def test_leaves_what_its_pipeline_cannot_save_and_it_ends_all_the_same(self, workers: Workers) -> None:
+    def test_leaves_what_its_pipeline_cannot_save_and_it_ends_all_the_same(
+        self, sqlite_workers: Workers
+    ) -> None:
         def saving(session: Session, end: Ended) -> None:
             raise ZeroDivisionError
 
-        dying, other = workers(), workers(Script(saving=saving), lease=0.5)
+        dying, other = sqlite_workers(), sqlite_workers(Script(saving=saving), lease=0.5)
         runs = [begin(dying, "sim-n9-d0-stall3") for _ in range(2)]
         die(dying)
 
@@ -295,8 +297,8 @@ class TestALostReply:
         assert client.text == engine.text(saved)
         assert read(engine, run).events.count("done") == 1
 
-    def test_to_the_start_leaves_no_run_without_an_end(self, workers: Workers) -> None:
-        engine = workers(database=Unreliable)
+    def test_to_the_start_leaves_no_run_without_an_end(self, sqlite_workers: Workers) -> None:
+        engine = sqlite_workers(database=Unreliable)
         engine.database.loses = lambda: "reply"  # type: ignore[attr-defined]
         with pytest.raises(StoreError):
             begin(engine, idempotency_key="k")

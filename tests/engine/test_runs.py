@@ -43,12 +43,12 @@ class TestARun:
             "total_tokens": saved.usage.input_tokens + 50,
         }
 
-    def test_tells_what_its_pipeline_yields(self, workers: Workers) -> None:
+    def test_tells_what_its_pipeline_yields(self, sqlite_workers: Workers) -> None:
         before, after = (
             Progress("draft", "draft", "in_progress", "쓰는 중"),
             [Metadata({"a": 1}), Result({"b": "나"})],
         )
-        engine = workers(Script(before=[before], after=after))
+        engine = sqlite_workers(Script(before=[before], after=after))
         run = begin(engine, "sim-n2-d0-nousage")
 
         assert read(engine, run).events == [
@@ -73,7 +73,8 @@ class TestARun:
         engine.cancel(run.id, owner=OWNER)
         client.end()
 
-    def test_cleans_what_the_model_sends(self, engine: Engine) -> None:
+    def test_cleans_what_the_model_sends(self, sqlite_workers: Workers) -> None:
+        engine = sqlite_workers()
         run = begin(engine, "sim-n30-d0-surrogate")
         text = read(engine, run).text
 
@@ -129,11 +130,11 @@ class TestARun:
         assert (saved.status, saved.error_code) == ("failed", "internal")
         assert engine.text(saved) == client.text != ""
 
-    def test_whose_saving_always_fails_ends_too(self, workers: Workers) -> None:
+    def test_whose_saving_always_fails_ends_too(self, sqlite_workers: Workers) -> None:
         def saving(session: Session, end: Ended) -> None:
             raise ZeroDivisionError
 
-        engine = workers(Script(saving=saving))
+        engine = sqlite_workers(Script(saving=saving))
         run = begin(engine, "sim-n5-d0")
         client = read(engine, run)
 
@@ -142,13 +143,13 @@ class TestARun:
         assert (saved.status, saved.error_code) == ("failed", "internal")
         assert engine.text(saved) == client.text != ""
 
-    def test_whose_pipeline_fails_says_so_in_words_of_ours(self, workers: Workers) -> None:
+    def test_whose_pipeline_fails_says_so_in_words_of_ours(self, sqlite_workers: Workers) -> None:
         class Broken(Script):
             def steps(self, request: bytes, *, locale: str):  # type: ignore[no-untyped-def]
                 yield from Script().steps(b"sim-n3-d0", locale=locale)
                 raise ZeroDivisionError("a secret")
 
-        engine = workers(Broken())
+        engine = sqlite_workers(Broken())
         client = read(engine, begin(engine))
 
         assert client.frames[-1].json()["code"] == "internal"
@@ -167,7 +168,8 @@ class TestAKey:
         assert (finished.id, finished.status) == (run.id, "completed")
         assert begin(engine, idempotency_key="k", owner="another").id != run.id
 
-    def test_used_by_another_request_is_a_conflict(self, engine: Engine) -> None:
+    def test_used_by_another_request_is_a_conflict(self, sqlite_workers: Workers) -> None:
+        engine = sqlite_workers()
         read(engine, begin(engine, idempotency_key="k"))
 
         with pytest.raises(Conflict):
@@ -213,7 +215,8 @@ class TestAdmission:
 
 
 class TestAFinalRun:
-    def test_is_retried_as_a_new_run(self, engine: Engine, simulator: Simulator) -> None:
+    def test_is_retried_as_a_new_run(self, sqlite_workers: Workers, simulator: Simulator) -> None:
+        engine = sqlite_workers()
         run = begin(engine, STALLED, idempotency_key="k", on_disconnect="cancel")
         with pytest.raises(RunActive):
             engine.retry(run.id, owner=OWNER)

@@ -98,8 +98,8 @@ def test_the_whole_takes_the_place_of_anothers_partial(workers: Workers, tmp_pat
     wait_until(lambda: not files(back), what="an empty spool")
 
 
-def test_an_ending_waits_for_a_claimant_that_is_not_done(workers: Workers) -> None:
-    engine = workers(database=Unreliable)
+def test_an_ending_waits_for_a_claimant_that_is_not_done(sqlite_workers: Workers) -> None:
+    engine = sqlite_workers(database=Unreliable)
     run = begin(engine, "sim-n60-d5")
     whole = spooled(engine, run)
     with engine.database.read() as session:
@@ -109,13 +109,13 @@ def test_an_ending_waits_for_a_claimant_that_is_not_done(workers: Workers) -> No
     with engine.database.write() as session:
         assert engine.store.take(session, row, "nobody")
 
-    back = workers()
+    back = sqlite_workers()
     wait_until(lambda: back.get(run.id, owner=OWNER).status == "completed", what="the whole")
     assert back.text(back.get(run.id, owner=OWNER)) == whole.text
 
 
-def test_an_ending_that_was_saved_after_all_changes_nothing(workers: Workers) -> None:
-    engine = workers()
+def test_an_ending_that_was_saved_after_all_changes_nothing(sqlite_workers: Workers) -> None:
+    engine = sqlite_workers()
     run = begin(engine)
     read(engine, run)
     saved = engine.get(run.id, owner=OWNER)

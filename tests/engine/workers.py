@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -91,6 +92,12 @@ class Unreliable(Database):
             raise StoreError("lost")
 
 
+@functools.cache
+def _provider(url: str) -> ChatCompletions:
+    """One for all engines: what it costs to make a client is most of a short test."""
+    return ChatCompletions(Config(**SETTINGS | {"openai_base_url": url}))
+
+
 class Workers:
     """Makes engines on one database, each as if in a process of its own; `close` ends them all."""
 
@@ -118,7 +125,7 @@ class Workers:
             config,
             database=database(config.database, pool=config.database_pool, timeout=config.database_timeout),
             keyring=KEYRING,
-            provider=ChatCompletions(config),
+            provider=_provider(self._model_url),
             pipelines=pipelines or (Script(), ReviewPipeline(config, reviews=ReviewStore(KEYRING))),
         )
         self._engines.append(engine)
