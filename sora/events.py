@@ -143,3 +143,12 @@ class Span(NamedTuple):
     @property
     def end(self) -> Cursor:
         return Cursor(self.epoch, self.first + len(self.events) - 1)
+
+
+class Shared(Span):
+    """A span that several readers get at once. `frames` holds what one of them has made of it, for the others."""
+
+    frames: dict[object, bytes]
+
+    def __init__(self, *_: object) -> None:
+        self.frames = {}

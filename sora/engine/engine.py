@@ -8,6 +8,7 @@ import socket as sockets
 import threading
 import time
 import weakref
+from _thread import start_new_thread
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -212,10 +213,12 @@ class Engine:
             if earlier is None:
                 raise Overloaded  # it was deleted in between
             return self._ticketed(earlier, order), False
+        self.log.begin(run_id, order.owner)
         self._fresh.add(run_id)
         metrics.runs_started.labels(order.kind).inc()
         metrics.active_runs.inc()
-        threading.Thread(target=producer.produce, name=f"run-{run_id}", daemon=True).start()
+        # Not a Thread object: nobody joins it, and there may be thousands.
+        start_new_thread(producer.produce, ())
         return run, True
 
     def get(self, run_id: str, *, owner: str) -> Run:

@@ -26,6 +26,7 @@ from sora.events import (
     Error,
     Event,
     Reset,
+    Shared,
     Span,
     Started,
     is_terminal,
@@ -221,6 +222,16 @@ class Reader:
         return chunk, is_terminal(span.events[-1])
 
     def _encode(self, span: Span) -> bytes:
+        if not isinstance(span, Shared):
+            return self._frames(span)
+        # The same events in the same format are the same bytes, for every reader of the run.
+        key = type(self._encoder), self._ids
+        frames = span.frames.get(key)
+        if frames is None:
+            frames = span.frames[key] = self._frames(span)
+        return frames
+
+    def _frames(self, span: Span) -> bytes:
         encode = self._encoder.encode
         if not self._ids:
             return b"".join([encode(event, None) for event in span.events])

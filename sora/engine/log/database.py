@@ -109,6 +109,11 @@ class DatabaseLog:
                 session.execute(sa.update(RunRow).where(RunRow.id.in_(ids)).values(log_expires_at=0.0))
         return len(ids)
 
+    def begin(self, run_id: str, owner: str) -> None:
+        """A new run of `owner` will be appended to here: nothing of it need be looked for in the database."""
+        self._open(run_id, 1)
+        self._unwritten[run_id].owner = owner
+
     def flush(self, session: Session) -> Callable[[], None]:
         """Write what is not durable yet into the caller's transaction; call the result once that is committed."""
         with self._lock:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from sora.engine.log import Listener
 from sora.errors import LogEnded, LogExpired, StaleEpoch
-from sora.events import Cursor, Event, Span, is_terminal
+from sora.events import Cursor, Event, Shared, Span, is_terminal
 
 
 class Tape:
@@ -122,7 +122,10 @@ class MemoryLog:
 
     def notify(self, run_id: str, span: Span | None = None) -> None:
         """Tell a run's followers what is new, or to look for themselves."""
-        for listener in self._listeners.get(run_id, ()):
+        listeners = self._listeners.get(run_id, ())
+        if span is not None and len(listeners) > 1:
+            span = Shared(*span)
+        for listener in listeners:
             listener(span)
 
     def followed(self) -> list[str]:
