@@ -87,7 +87,7 @@ SCENARIOS = (
     Scenario(
         "slow9000",
         "9,000 open slow streams",
-        [Case(SORA, SORA, partial(held_open, streams=9_000, ramp=45.0))],
+        [Case(SORA, SORA, partial(held_open, streams=9_000, ramp=60.0))],
         (
             ("kib", "KiB/stream"),
             ("open", "open at once"),
