@@ -38,7 +38,7 @@ def test_one_reader_is_enough(sqlite_workers: Workers) -> None:
     leaving, staying = Client(engine, run).until(4), Client(engine, run).until(4)
     leaving.leave()
 
-    stays(engine, run.id, seconds=1.0)
+    stays(engine, run.id, seconds=0.7)
     staying.leave()
     assert ended(engine, run).status == "cancelled"
 
@@ -50,7 +50,7 @@ def test_a_reader_that_comes_back_in_time_saves_the_run(sqlite_workers: Workers)
     first.leave()
     second = Client(engine, run, cursor=first.cursor, resumed=True)
 
-    stays(engine, run.id, seconds=1.0)
+    stays(engine, run.id, seconds=0.7)
     second.leave()
     assert ended(engine, run).status == "cancelled"
 
@@ -59,7 +59,7 @@ def test_a_run_that_nobody_has_read_is_no_orphan(sqlite_workers: Workers) -> Non
     engine = sqlite_workers()
     run = begin(engine, STALLED, on_disconnect="cancel")
 
-    stays(engine, run.id, seconds=1.0)
+    stays(engine, run.id, seconds=0.7)
 
 
 def test_a_run_that_is_to_go_on_goes_on(sqlite_workers: Workers) -> None:
