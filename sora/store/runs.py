@@ -27,8 +27,12 @@ _ALPHABET = string.digits + string.ascii_letters
 
 
 def new_id() -> str:
-    """An unguessable id: 22 characters of base 62, 131 bits."""
-    return "".join([secrets.choice(_ALPHABET) for _ in range(22)])
+    """An unguessable id: 22 characters of base 62, 128 random bits."""
+    number, digits = secrets.randbits(128), []
+    for _ in range(22):
+        number, digit = divmod(number, 62)
+        digits.append(_ALPHABET[digit])
+    return "".join(digits)
 
 
 def now() -> dt.datetime:
