@@ -25,7 +25,16 @@ from sora.engine.producer import Producer
 from sora.engine.readers import Reader, Readers
 from sora.engine.recovery import Recovery
 from sora.engine.spool import Spool
-from sora.errors import Draining, LogExpired, NotFound, Overloaded, RunActive, StoreError, TooManyRuns
+from sora.errors import (
+    Draining,
+    LogError,
+    LogExpired,
+    NotFound,
+    Overloaded,
+    RunActive,
+    StoreError,
+    TooManyRuns,
+)
 from sora.events import ORIGIN, Cursor, text_of
 from sora.store import workers
 from sora.store.crypto import Keyring
@@ -213,7 +222,10 @@ class Engine:
             if earlier is None:
                 raise Overloaded  # it was deleted in between
             return self._ticketed(earlier, order), False
-        self.log.begin(run_id, order.owner)
+        try:
+            self.log.begin(run_id, order.owner)
+        except LogError:
+            pass  # we were given up meanwhile; the producer finds out in the same way, and ends
         self._fresh.add(run_id)
         metrics.runs_started.labels(order.kind).inc()
         metrics.active_runs.inc()

@@ -155,6 +155,22 @@ class TestAWorkerThatDies:
         assert [row[:3] for row in journal(other, run)] == [(1, 1, 2)]
         assert read(paused, run).events == ["error"]
 
+    def test_and_is_given_up_while_a_run_is_written_down_drops_it(self, sqlite_workers: Workers) -> None:
+        engine = sqlite_workers(database=Unreliable)
+
+        def given_up() -> str:
+            for run_id, producer in list(engine._producers.items()):
+                producer.drop()
+                engine.log.drop(run_id, epoch=1)
+            return ""
+
+        engine.database.loses = given_up  # type: ignore[attr-defined]
+        run = begin(engine, "sim-first9000")
+        engine.database.loses = lambda: ""  # type: ignore[attr-defined]
+
+        wait_until(lambda: not engine.produces(run.id), what="the producer's end")
+        assert engine.recovery.events(run) == []
+
     def test_leaves_what_its_pipeline_cannot_save_and_it_ends_all_the_same(
         self, sqlite_workers: Workers
     ) -> None:
