@@ -163,13 +163,14 @@ class StreamWorker(GeventWorker):  # type: ignore[misc]
     def _drain(self) -> None:
         while self.alive:
             gevent.sleep(_NOTICE)
+        ends = time.monotonic() + self.cfg.graceful_timeout - _MARGIN
         closing = gevent.spawn(self._close_idle)
+        # gunicorn closes the listeners at its next turn, once a second; whoever comes in until then is not turned away.
+        while any(listener.fileno() >= 0 for listener in self.sockets):
+            gevent.sleep(_NOTICE)
         try:
-            stops = [
-                gevent.spawn(engine.stop, grace=max(1.0, self.cfg.graceful_timeout - _MARGIN))
-                for engine in _engines()
-            ]
-            gevent.joinall(stops)
+            grace = max(1.0, ends - time.monotonic())
+            gevent.joinall([gevent.spawn(engine.stop, grace=grace) for engine in _engines()])
         finally:
             self._drained = True
             closing.join(timeout=_IDLE)
@@ -206,8 +207,11 @@ class _Idle(gevent.Timeout):  # type: ignore[misc]
         return ended
 
     def end(self) -> None:
+        """End the wait at the loop's next turn, unless a request comes first: leaving the block stops the timer."""
         self._waiting.discard(self)
-        gevent.kill(self._greenlet, self, block=False)
+        self.close()
+        self.timer = gevent.get_hub().loop.timer(0.0)
+        self.timer.start(self._on_expiration, self._greenlet, self)
 
 
 class Log(Logger):  # type: ignore[misc]
