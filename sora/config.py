@@ -55,8 +55,31 @@ class Config:
         "sha256: the HMAC key is the SHA-256 of the secret (the Spring original).",
         choices=("none", "sha256"),
     )
+    jwt_old_secrets: tuple[str, ...] = _setting(
+        (),
+        "Earlier SORA_JWT_SECRETs, comma-separated: they sign nothing more, but still verify.",
+        secret=True,
+    )
+    jwt_public_key: str = _setting(
+        "",
+        "Another issuer's public key (RS256, or ES256): PEM text, or the path of a file.",
+        secret=True,  # it is none, but what is put here by mistake is a private one
+    )
+    jwt_jwks_url: str = _setting("", "Another issuer's keys (RS256, ES256): the URL of its JWKS document.")
+    jwt_issuer: tuple[str, ...] = _setting((), "Every token's iss must be one of these; empty: any.")
+    jwt_audience: tuple[str, ...] = _setting(
+        (), "Every token's aud must name one of these; empty: a token with an aud is refused."
+    )
     jwt_leeway: float = _setting(30.0, "Seconds of clock difference tolerated in tokens.")
     jwt_required_claims: tuple[str, ...] = _setting(("exp",), "Claims that a token must have.")
+    jwt_owner_claim: tuple[str, ...] = _setting(
+        ("uuid", "sub", "username"),
+        "The claim that tells whose a token is: the first of these that is a text.",
+    )
+    jwt_name_claim: tuple[str, ...] = _setting(
+        ("username", "name"), "The claim that holds the user's name, likewise."
+    )
+    jwt_role_claim: tuple[str, ...] = _setting(("role",), "The claim that holds the user's role, likewise.")
     session_cookie: str = _setting("sora_session", "Name of the session cookie.")
     allowed_origins: tuple[str, ...] = _setting(
         (), "Other origins whose pages may use the API, comma-separated."
@@ -99,6 +122,20 @@ class Config:
     max_runs_per_principal: int = _setting(0, "Unfinished runs per user and worker; 0: no limit.")
     max_request_bytes: int = _setting(1_048_576, "Bytes of a request body.")
     max_diary_length: int = _setting(20_000, "Characters of a diary entry.")
+
+    save_to: str = _setting(
+        "database",
+        "Where finished reviews go: database, or http: posted to SORA_APP_SERVER_URL.",
+        choices=("database", "http"),
+    )
+    app_server_url: str = _setting("", "The whole URL that reviews are posted to: https://…/api/reviews.")
+    app_server_token: str = _setting(
+        "",
+        "Bearer token for it where SORA_JWT_SECRET, which makes the user's own, is not set.",
+        secret=True,
+    )
+    app_server_timeout: float = _setting(10.0, "Seconds to wait for its answer.")
+    outbox_backoff_max: float = _setting(60.0, "Seconds between two tries of a delivery, at most.")
 
     journal_interval: float = _setting(0.25, "Seconds between two writes of the journal.")
     lease: float = _setting(10.0, "Seconds without a sign of life after which a worker is given up.")
@@ -176,12 +213,29 @@ def load(
 def require_secrets(config: Config) -> None:
     """Stop a start that lacks a secret, with words that say what to set. Raises ConfigError."""
     missing = [
-        (not config.jwt_secret, "SORA_JWT_SECRET", "32 random characters or more"),
+        (
+            not config.jwt_secret and (config.auth == "guest" or not _other_issuer(config)),
+            "SORA_JWT_SECRET",
+            "32 random characters or more"
+            + (
+                "" if config.auth == "guest" else "; or SORA_JWT_PUBLIC_KEY or SORA_JWT_JWKS_URL of an issuer"
+            ),
+        ),
         (not config.encryption_keys, "SORA_ENCRYPTION_KEYS", "for example k1:$(openssl rand -base64 32)"),
         (
             not (config.openai_api_key or config.openai_base_url),
             "SORA_OPENAI_API_KEY",
             "or SORA_OPENAI_BASE_URL of a server that needs no key",
+        ),
+        (
+            config.save_to == "http" and not config.app_server_url,
+            "SORA_APP_SERVER_URL",
+            "where SORA_SAVE_TO=http posts reviews",
+        ),
+        (
+            config.save_to == "http" and not (config.jwt_secret or config.app_server_token),
+            "SORA_APP_SERVER_TOKEN",
+            "or SORA_JWT_SECRET: what the app server lets us in by",
         ),
     ]
     lines = [f"  {name} is not set ({hint})" for absent, name, hint in missing if absent]
@@ -191,6 +245,10 @@ def require_secrets(config: Config) -> None:
             + "\n".join(lines)
             + "\nFor development use `make run`, which makes its own."
         )
+
+
+def _other_issuer(config: Config) -> bool:
+    return bool(config.jwt_public_key or config.jwt_jwks_url)
 
 
 def read_development(instance: Path) -> dict[str, str]:

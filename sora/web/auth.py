@@ -1,11 +1,11 @@
-"""Who asks: JSON Web Tokens signed with HMAC-SHA256, in a Bearer header or the session cookie (WIRE.md, A and F)."""
+"""Who asks: JSON Web Tokens in a Bearer header or the session cookie (WIRE.md, A and F)."""
 
 from __future__ import annotations
 
 import hashlib
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from werkzeug.wrappers import Request
 
 from sora.config import Config
 from sora.errors import ConfigError, Forbidden, Unauthorized
+from sora.web.issuers import Jwks, VerifyingKey, public_key
 
 GUEST = "guest"
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -32,26 +33,26 @@ class Principal:
 
 
 class Tokens:
-    """Verifies and issues access tokens. Raises ConfigError for a secret too short for HS256."""
+    """Verifies access tokens, by whichever issuer's key the settings name, and issues our own. See `sora.web.issuers`.
+
+    Raises ConfigError for a secret too short for HS256 and a key that cannot be used.
+    """
 
     def __init__(self, config: Config) -> None:
-        key = config.jwt_secret.encode()
-        if config.jwt_key_derivation == "sha256":
-            key = hashlib.sha256(key).digest()
-        if len(key) < _KEY_BYTES:
-            raise ConfigError(
-                f"SORA_JWT_SECRET must have {_KEY_BYTES} bytes or more (or set SORA_JWT_KEY_DERIVATION=sha256)"
-            )
-        self._key = key
-        self._leeway = config.jwt_leeway
+        given = ((config.jwt_secret,) if config.jwt_secret else ()) + config.jwt_old_secrets
+        self._secrets = [_hmac_key(secret, config.jwt_key_derivation) for secret in given]
+        self._public = public_key(config.jwt_public_key) if config.jwt_public_key else None
+        self._jwks = Jwks(config.jwt_jwks_url) if config.jwt_jwks_url else None
+        self._config = config
         self._jwt = jwt.PyJWT(
             options={"require": list(config.jwt_required_claims), "enforce_minimum_key_length": True}
         )
 
     def verify(self, token: str) -> Principal:
-        """The token's user. Raises Unauthorized, whose reason says what is wrong with it."""
+        """The token's user. Raises Unauthorized, whose reason says what is wrong with it; and Overloaded when that cannot
+        be told now, because a JWKS document does not come. Blocks for that alone, 2.5 s at most."""
         try:
-            claims = self._jwt.decode(token, self._key, algorithms=["HS256"], leeway=self._leeway)
+            claims = self._claims(token)
         except jwt.ExpiredSignatureError:
             raise Unauthorized("token_expired") from None
         except (jwt.PyJWTError, ValueError, OverflowError, RecursionError):
@@ -59,18 +60,77 @@ class Tokens:
             raise Unauthorized("token_invalid") from None
         if claims.get("category") == "refresh":
             raise Unauthorized("token_refresh")
-        owner = _text(claims, "uuid", "sub", "username")
+        config = self._config
+        owner = _text(claims, config.jwt_owner_claim)
         if not owner or len(owner) > _MAX_OWNER:
             raise Unauthorized("token_invalid")
-        expires_at = float(claims["exp"]) + self._leeway if "exp" in claims else None
-        return Principal(owner, _text(claims, "username", "name"), _text(claims, "role"), expires_at)
+        expires_at = float(claims["exp"]) + config.jwt_leeway if "exp" in claims else None
+        return Principal(
+            owner, _text(claims, config.jwt_name_claim), _text(claims, config.jwt_role_claim), expires_at
+        )
 
     def issue(self, name: str, *, owner: str | None = None, hours: float = 24.0, role: str = "USER") -> str:
-        """An access token for `name`. The same name is the same owner, unless an owner is given."""
+        """An access token for `name`. The same name is the same owner, unless an owner is given. Raises ConfigError without
+        SORA_JWT_SECRET."""
+        if not self._config.jwt_secret:
+            raise ConfigError("SORA_JWT_SECRET is not set: only with it can tokens be made")
         now = int(time.time())
         owner = owner or str(uuid.uuid5(uuid.NAMESPACE_URL, name))
-        claims = {"sub": owner, "uuid": owner, "username": name, "role": role, "category": "access"}
-        return self._jwt.encode({**claims, "iat": now, "exp": now + int(hours * 3600)}, self._key, "HS256")
+        claims: dict[str, object] = {"sub": owner, "category": "access", "iat": now}
+        config = self._config
+        for names, value in (
+            (config.jwt_owner_claim, owner),
+            (config.jwt_name_claim, name),
+            (config.jwt_role_claim, role),
+        ):
+            claims |= {claim: value for claim in names[:1]}
+        for claim, wanted in (("iss", config.jwt_issuer), ("aud", config.jwt_audience)):
+            claims |= {claim: value for value in wanted[:1]}
+        claims["exp"] = now + int(hours * 3600)
+        return self._jwt.encode(claims, self._secrets[0], "HS256")
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        """The claims, by the first key that made the signature."""
+        header = jwt.get_unverified_header(token)
+        if header.get("alg") == "HS256":
+            keys = [VerifyingKey(secret, "HS256") for secret in self._secrets]
+            return self._verified(token, keys)
+        if self._public is not None and header.get("alg") == self._public.algorithm:
+            try:
+                return self._verified(token, [self._public])
+            except jwt.InvalidSignatureError:
+                pass
+        if self._jwks is not None and header.get("alg") in ("RS256", "ES256"):
+            return self._verified(token, self._jwks.keys(header["alg"], header.get("kid")))
+        raise jwt.InvalidSignatureError
+
+    def _verified(self, token: str, keys: Sequence[VerifyingKey]) -> dict[str, Any]:
+        config = self._config
+        for key in keys:
+            try:
+                return self._jwt.decode(
+                    token,
+                    key.key,
+                    algorithms=[key.algorithm],
+                    leeway=config.jwt_leeway,
+                    audience=config.jwt_audience or None,
+                    issuer=config.jwt_issuer or None,
+                )
+            except jwt.InvalidSignatureError:
+                continue
+        raise jwt.InvalidSignatureError
+
+
+def _hmac_key(secret: str, derivation: str) -> bytes:
+    key = secret.encode()
+    if derivation == "sha256":
+        key = hashlib.sha256(key).digest()
+    if len(key) < _KEY_BYTES:
+        raise ConfigError(
+            f"SORA_JWT_SECRET (and each of SORA_JWT_OLD_SECRETS) must have {_KEY_BYTES} bytes or more "
+            "(or set SORA_JWT_KEY_DERIVATION=sha256)"
+        )
+    return key
 
 
 def authenticate(request: Request, config: Config, tokens: Tokens) -> Principal:
@@ -117,7 +177,7 @@ def require_own_origin(request: Request, config: Config) -> None:
         raise Forbidden("origin_forbidden")
 
 
-def _text(claims: Mapping[str, Any], *names: str) -> str:
+def _text(claims: Mapping[str, Any], names: Sequence[str]) -> str:
     """The first of these claims that is a usable text; empty without one."""
     for name in names:
         value = claims.get(name)

@@ -246,3 +246,12 @@ def test_a_start_with_its_secrets_goes_on() -> None:
 
     require_secrets(config)
     require_secrets(replace(config, openai_api_key="", openai_base_url="http://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize("name", ["jwt_public_key", "jwt_jwks_url"])
+def test_one_way_to_verify_tokens_is_enough_but_guests_need_ours(name: str) -> None:
+    config = replace(load(environ=SECRETS), **{"jwt_secret": "", name: "given"})  # type: ignore[arg-type]
+
+    require_secrets(config)
+    with pytest.raises(ConfigError, match="SORA_JWT_SECRET"):
+        require_secrets(replace(config, auth="guest"))
