@@ -12,17 +12,20 @@ from flask_sqlalchemy import SQLAlchemy
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sora.config import Config, load, require_secrets
+from sora.engine.app_server import AppServer
 from sora.engine.engine import Engine
 from sora.pipelines.review import ReviewPipeline
 from sora.providers.chat_completions import ChatCompletions
 from sora.store.crypto import Keyring
 from sora.store.database import Database
 from sora.store.models import Base
+from sora.store.outbox import OutboxStore
 from sora.store.reviews import ReviewStore
 from sora.web import errors, operations, pages, reviews, runs, session, tickets
 from sora.web.auth import Tokens
 from sora.web.service import EXTENSION, Service
 
+_DELIVERY_HOURS = 1 / 12  # a token for one delivery need not last: five minutes, for clocks that differ
 _MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 
 
@@ -72,14 +75,25 @@ def _service(config: Config) -> Service:
     config.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = Database(config.database, pool=config.database_pool, timeout=config.database_timeout)
     saved = ReviewStore(keyring)
+    elsewhere = config.save_to == "http"
     engine = Engine(
         config,
         database=database,
         keyring=keyring,
         provider=ChatCompletions(config),
-        pipelines=[ReviewPipeline(config, reviews=saved)],
+        pipelines=[ReviewPipeline(config, reviews=saved, outbox=OutboxStore(keyring) if elsewhere else None)],
+        deliver=_app_server(config, tokens).deliver if elsewhere else None,
     )
     return Service(config, engine, saved, tokens)
+
+
+def _app_server(config: Config, tokens: Tokens) -> AppServer:
+    """Where finished reviews are posted: in the user's own name, if we can sign that."""
+
+    def mint(owner: str, name: str, role: str) -> str:
+        return tokens.issue(name, owner=owner, role=role, hours=_DELIVERY_HOURS)
+
+    return AppServer(config, mint=mint if config.jwt_secret else None)
 
 
 def _blueprint() -> Blueprint:

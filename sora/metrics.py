@@ -56,6 +56,15 @@ taken_over = Counter("sora_runs_taken_over", "Unfinished runs taken from workers
 outbox_depth = Gauge(
     "sora_outbox_depth", "Finished reviews waiting to be delivered elsewhere.", multiprocess_mode="livemax"
 )
+outbox_oldest = Gauge(
+    "sora_outbox_oldest_seconds",
+    "Age of the oldest review that waits for delivery.",
+    multiprocess_mode="livemax",
+)
+outbox_dead = Gauge(
+    "sora_outbox_dead", "Reviews refused for good by the app server.", multiprocess_mode="livemax"
+)
+outbox_deliveries = Counter("sora_outbox_deliveries", "Deliveries tried, by what came of them.", ["outcome"])
 pool_wait = Histogram(
     "sora_database_wait_seconds",
     "Wait for a connection of the pool.",

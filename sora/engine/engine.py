@@ -20,6 +20,7 @@ from sora.config import Config
 from sora.engine.generation import Provider
 from sora.engine.log.database import DatabaseLog
 from sora.engine.loop import Loop
+from sora.engine.outbox import INTERVAL, Deliver, Outbox
 from sora.engine.pipeline import Pipeline
 from sora.engine.producer import Producer
 from sora.engine.readers import Reader, Readers
@@ -86,6 +87,7 @@ class Engine:
         keyring: Keyring,
         provider: Provider,
         pipelines: Sequence[Pipeline],
+        deliver: Deliver | None = None,
     ) -> None:
         self.config = config
         self.database = database
@@ -96,6 +98,7 @@ class Engine:
         self.readers = Readers(send_timeout=config.send_timeout)
         self.recovery = Recovery(self)
         self.spool = Spool(self, config.instance / "spool")
+        self.outbox = Outbox(self, deliver) if deliver is not None else None
         self.draining = False
         self.worker_id = ""
         self._pipelines = {pipeline.kind: pipeline for pipeline in pipelines}
@@ -123,6 +126,8 @@ class Engine:
                 Loop("sweep", _SWEEP, self._sweep),
                 Loop("recovery", self._beat, self.recovery.step),
             ]
+            if self.outbox is not None:
+                self._loops.append(Loop("outbox", INTERVAL, self.outbox.step))
             try:
                 self._register()
             except StoreError:
@@ -137,7 +142,8 @@ class Engine:
             return
         self.draining = True
         wrap_up = min(_WRAP_UP, grace / 2)
-        self._wait(lambda: not self._producers, grace - wrap_up)
+        outbox = self.outbox
+        self._wait(lambda: not self._producers and (outbox is None or outbox.idle), grace - wrap_up)
         for producer in list(self._producers.values()):
             producer.interrupt()
         self._wait(lambda: not self._producers, wrap_up / 2)

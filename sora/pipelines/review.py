@@ -13,16 +13,18 @@ from sora.config import Config
 from sora.engine.generation import Generate, Message
 from sora.engine.pipeline import Ended, Steps
 from sora.pipelines.personas import Personas
+from sora.store.outbox import Letter, OutboxStore
 from sora.store.reviews import ReviewStore
 
 
 class ReviewRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A diary entry to be reviewed. `name` is the writer's name as the token has it; empty: not known."""
+    """A diary entry to be reviewed. `name` and `role` are the writer's as the token has them; empty: not known."""
 
     body: str
     type: Literal["FEELING", "THINKING"]
     review_date: dt.date
     name: str = ""
+    role: str = ""
 
     def encode(self) -> bytes:
         """The same bytes for the same request: a run's request and its MAC rest on them."""
@@ -34,7 +36,8 @@ class ReviewRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReviewPipeline:
-    """One model call with the persona's prompt; saved as a review when it completes, also an empty answer.
+    """One model call with the persona's prompt; saved as a review when it completes, also an empty answer: in `reviews`, or
+    with an `outbox` there alone, for the app server (WIRE.md A).
 
     What was produced before a failure or a stop is kept with the run; it is not a review.
     """
@@ -42,9 +45,10 @@ class ReviewPipeline:
     kind = "review"
     on_disconnect = "continue"
 
-    def __init__(self, config: Config, *, reviews: ReviewStore) -> None:
+    def __init__(self, config: Config, *, reviews: ReviewStore, outbox: OutboxStore | None = None) -> None:
         self._config = config
         self._reviews = reviews
+        self._outbox = outbox
         self._personas = Personas(config)
 
     def steps(self, request: bytes, *, locale: str) -> Steps:
@@ -63,6 +67,9 @@ class ReviewPipeline:
         if ended.status != "completed":
             return
         review = ReviewRequest.decode(ended.request)
+        if self._outbox is not None:
+            self._outbox.add(session, ended.run, _letter(review, ended.text))
+            return
         self._reviews.add(
             session,
             ended.run.owner,
@@ -72,6 +79,16 @@ class ReviewPipeline:
             feedback=ended.text,
             run_id=ended.run.id,
         )
+
+
+def _letter(review: ReviewRequest, feedback: str) -> Letter:
+    content = {
+        "body": review.body,
+        "type": review.type,
+        "reviewDate": review.review_date,
+        "feedback": feedback,
+    }
+    return Letter(msgspec.Raw(msgspec.json.encode(content)), review.name, review.role)
 
 
 def _fenced(diary: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from sqlalchemy import (
+    BigInteger,
     Date,
     DateTime,
     Float,
@@ -119,3 +120,26 @@ class ReviewRow(Base):
     idempotency_key: Mapped[str | None] = mapped_column(String(255))
     request_mac: Mapped[bytes | None] = mapped_column(LargeBinary)
     created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
+
+
+class OutboxRow(Base):
+    """A review on its way to the app server; `payload` is sealed. `state` is waiting (in the queue) or dead (refused for good).
+
+    `id` is the run's, and the idempotency key. `position` is the order of an owner's deliveries. `worker` has claimed the
+    entry, as long as it is alive; `attempts` counts the claims, so that it tells one claim from the next.
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index(None, "owner", "state", "position"), Index(None, "state", "due_at"))
+
+    # SQLite numbers INTEGER primary keys alone.
+    position: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    id: Mapped[str] = mapped_column(ID, unique=True)
+    owner: Mapped[str] = mapped_column(OWNER)
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    state: Mapped[str] = mapped_column(String(16))
+    worker: Mapped[str | None] = mapped_column(ID)
+    attempts: Mapped[int] = mapped_column(Integer)
+    due_at: Mapped[float] = mapped_column(Float)
+    created_at: Mapped[float] = mapped_column(Float)
+    last_answer: Mapped[str | None] = mapped_column(String(64))

@@ -55,7 +55,11 @@ def _review(fields: Fields, principal: Principal) -> bytes:
     thinking = fields.choice("type", REVIEW_TYPES) == "THINKING"
     date = fields.date("reviewDate")
     request = ReviewRequest(
-        body=body, type="THINKING" if thinking else "FEELING", review_date=date, name=principal.name
+        body=body,
+        type="THINKING" if thinking else "FEELING",
+        review_date=date,
+        name=principal.name,
+        role=principal.role,
     )
     return request.encode()
 
