@@ -13,6 +13,8 @@ from typing import NamedTuple
 import httpx2
 
 from sora.errors import UpstreamTimeout
+from sora.providers.alarm import cooperative
+from sora.providers.inlet import Inlet
 from sora.providers.waiting import Waiting
 
 READ_SIZE = 65_536
@@ -38,6 +40,8 @@ class Connection:
         self.origin = origin
         self.socket = sock
         self.idle_since = 0.0
+        # TLS has buffers of its own between the socket and us.
+        self._inlet = Inlet(sock, size=READ_SIZE) if cooperative() and not origin.tls else None
 
     def send(self, data: bytes, waiting: Waiting) -> None:
         """Write all of it. Raises httpx2.WriteError, UpstreamTimeout, CallCancelled."""
@@ -52,13 +56,21 @@ class Connection:
         """What has arrived, at most READ_SIZE bytes; empty: the peer has ended. What is there already is read
         however late the caller comes for it. Raises httpx2.ReadError, UpstreamTimeout, CallCancelled."""
         try:
-            self.socket.settimeout(None if waiting.watched() else max(waiting.remaining(), 0.0))
-            data = self.socket.recv(READ_SIZE)
+            if waiting.watched() and self._inlet is not None:
+                data = self._inlet.receive()
+            else:
+                self.socket.settimeout(None if waiting.watched() else max(waiting.remaining(), 0.0))
+                data = self.socket.recv(READ_SIZE)
         except OSError as error:
             waiting.check(timed_out=_timed_out(error) or waiting.remaining() <= 0)
             raise httpx2.ReadError(type(error).__name__) from None
         waiting.check(timed_out=not data and waiting.remaining() <= 0)
         return data
+
+    def rest(self) -> None:
+        """The call is over, the connection stays."""
+        if self._inlet is not None:
+            self._inlet.rest()
 
     def is_quiet(self) -> bool:
         """Whether the peer has neither closed nor said anything unasked: then it can be used again. Does not
@@ -74,6 +86,9 @@ class Connection:
 
     def close(self) -> None:
         """Close at once. Does not block; again does nothing."""
+        inlet, self._inlet = self._inlet, None
+        if inlet is not None:
+            inlet.close()
         self.socket.close()
 
 

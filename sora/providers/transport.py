@@ -76,6 +76,7 @@ class Transport(httpx2.BaseTransport):
 
     def keep(self, connection: Connection) -> None:
         """Let a connection rest until the next request. It must not be held by a call any more."""
+        connection.rest()
         connection.idle_since = now = time.monotonic()
         stale: list[Connection] = []
         with self._lock:
