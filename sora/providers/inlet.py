@@ -13,8 +13,8 @@ class Inlet:
     """Reads a plain socket of gevent's for one greenlet at a time.
 
     gevent's own `recv` tries in vain, starts a watcher, waits, stops it and tries again, for each piece. This watcher
-    stays on while its greenlet comes back for more, and hands it the bytes with the switch that wakes it; bytes for which nobody waits
-    stay in the kernel.
+    stays on while its greenlet comes back for more, and hands it the bytes with the switch that wakes it; bytes for
+    which nobody waits stay in the kernel.
     """
 
     def __init__(self, sock: socket.socket, *, size: int) -> None:
