@@ -24,10 +24,12 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
+from sora import cli_outbox
 from sora.config import DEVELOPMENT_FILE, Config, load, read_development
 from sora.errors import ConfigError
 
 group = AppGroup("sora", help="Sora: LLM answers that outlive the connection.")
+group.add_command(cli_outbox.group)
 
 _START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 10.0
