@@ -21,9 +21,9 @@ from tests.support.simulator import Simulator
 from tests.support.user import DIARY, User, is_delta, text_of
 from tests.support.waiting import wait_until
 
-GRACE = 10
+GRACE = 8
 EACH = 20
-ENV = {"SORA_GRACEFUL_TIMEOUT": str(GRACE), "SORA_MODEL": "sim-n160-d50", "SORA_LEASE": "3"}  # 8 s an answer
+ENV = {"SORA_GRACEFUL_TIMEOUT": str(GRACE), "SORA_MODEL": "sim-n100-d50", "SORA_LEASE": "3"}  # 5 s an answer
 
 
 def open_streams(user: User, stack: ExitStack, count: int = EACH) -> list[Stream]:
@@ -78,8 +78,8 @@ def test_told_to_go_under_load(database_url: str, simulator: Simulator) -> None:
     with Server(database_url, simulator.url, workers=2, env=ENV) as server, ExitStack() as stack:
         user = User(server.url)
         early = open_streams(user, stack)
-        for stream in early:  # they have two or three seconds to go when the others begin
-            stream.take(100)
+        for stream in early:  # they have a second or two to go when the others begin
+            stream.take(65)
         late = open_streams(user, stack)
         for _ in range(3):
             stack.enter_context(idle(user))
@@ -104,7 +104,7 @@ def test_told_to_reload_under_load(sqlite_url: str, simulator: Simulator) -> Non
         user = User(server.url)
         early = open_streams(user, stack)
         for stream in early:
-            stream.take(100)
+            stream.take(65)
         late = open_streams(user, stack)
         stack.enter_context(idle(user))
         old = server.worker_pids()

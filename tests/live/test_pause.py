@@ -115,7 +115,7 @@ def test_machines_that_slept_give_nobody_up(sqlite_url: str, simulator: Simulato
             stream.take(10)
             one.kill_worker(signal.SIGSTOP)
             two.kill_worker(signal.SIGSTOP)
-            pause_until(time.monotonic() + 4)
+            pause_until(time.monotonic() + 3)
             two.kill_worker(signal.SIGCONT)
             pause_until(time.monotonic() + 1)
             one.kill_worker(signal.SIGCONT)
@@ -151,7 +151,7 @@ def paused(postgres: Postgres) -> Iterator[None]:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     ("away", "seconds", "settings"),
-    [(stopped, 30.0, {}), (paused, 14.0, {"SORA_LEASE": "3", "SORA_DATABASE_TIMEOUT": "4"})],
+    [(stopped, 30.0, {}), (paused, 10.0, {"SORA_LEASE": "2", "SORA_DATABASE_TIMEOUT": "3"})],
     ids=["stopped", "paused"],
 )
 def test_the_database_is_away_under_fifty_streams(

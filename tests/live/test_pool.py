@@ -52,9 +52,9 @@ def test_two_hundred_reviews_at_once(database_url: str, simulator: Simulator, wo
 
 
 @pytest.mark.timeout(120)
-def test_open_streams_hold_no_connection(database_url: str, simulator: Simulator) -> None:
+def test_open_streams_hold_no_connection(postgres_url: str, simulator: Simulator) -> None:
     env = {"SORA_DATABASE_POOL": "1", "SORA_MODEL": "sim-stall1"}
-    with Server(database_url, simulator.url, env=env) as server:
+    with Server(postgres_url, simulator.url, env=env) as server:
         user = User(server.url)
         with ThreadPoolExecutor(MANY) as pool:
             streams = list(
