@@ -37,7 +37,7 @@ from sora.errors import (
     TooManyRuns,
 )
 from sora.events import ORIGIN, Cursor, text_of
-from sora.store import workers
+from sora.store import sealed, workers
 from sora.store.crypto import Keyring
 from sora.store.database import Database
 from sora.store.runs import Run, RunStore, new_id, now
@@ -101,6 +101,7 @@ class Engine:
         self.outbox = Outbox(self, deliver) if deliver is not None else None
         self.draining = False
         self.worker_id = ""
+        self.missing_keys: Sequence[str] = ()  # encryption keys that the database needs and we have not
         self._pipelines = {pipeline.kind: pipeline for pipeline in pipelines}
         self._producers: dict[str, Producer] = {}
         self._fresh: set[str] = set()  # runs not yet marked as running
@@ -174,6 +175,7 @@ class Engine:
         return {
             "database": database,
             "log": database and bool(self.worker_id),
+            "keys": not self.missing_keys,
             "provider": bool(self.config.openai_api_key or self.config.openai_base_url),
             "accepting": not self.draining,
         }
@@ -409,6 +411,8 @@ class Engine:
     def _write_journal(self) -> None:
         if not self.worker_id:
             self._register()
+            if not self.worker_id:
+                return
         fresh, reads = list(self._fresh), self._read_elsewhere()
         with self.database.write() as session:
             if not workers.beat(session, self.worker_id):
@@ -473,8 +477,26 @@ class Engine:
     def _register(self) -> None:
         worker = new_id()
         with self.database.write() as session:
-            workers.register(session, worker, host=sockets.gethostname(), pid=os.getpid())
+            missing = sealed.missing(session, self.keyring)
+            if not missing:
+                key = self.keyring.names[0]
+                sealed.enlist(session, key)
+                workers.register(session, worker, host=sockets.gethostname(), pid=os.getpid(), key=key)
+        if missing:
+            self._refuse(missing)
+            return
+        self.missing_keys = ()
         self.worker_id = worker
+
+    def _refuse(self, missing: Sequence[str]) -> None:
+        """Keys were taken out of the settings: too early if something needs them still. Say so once, and start no run."""
+        if self.missing_keys == missing:
+            return
+        for key in missing:
+            if needing := sealed.release(self.database, key):
+                words = "%d fields (and workers) still need the key %s, which is not in SORA_ENCRYPTION_KEYS"
+                logger.error(words, needing, key)
+        self.missing_keys = missing
 
     def _admit(self, owner: str) -> None:
         if self.draining:

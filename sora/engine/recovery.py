@@ -48,6 +48,8 @@ class Recovery:
 
     def step(self) -> None:
         """One look. Raises StoreError, and starts counting afresh, when the database is away."""
+        if not self._engine.worker_id:
+            return  # nothing can be taken; least of all what we have no key for
         try:
             self._engine.spool.replay()
             self._watch()

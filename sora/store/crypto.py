@@ -48,13 +48,14 @@ class Keyring:
             # A MAC never shares its key with the cipher.
             self._macs[name.encode()] = hmac.digest(key, b"sora mac", hashlib.sha256)
         self._writer = next(iter(self._ciphers))
+        self.names = tuple(name.decode() for name in self._ciphers)  # the first one writes
+        self._head = prefix(self.names[0])
 
     def seal(self, plain: bytes, *, table: str, column: str, row: str, owner: str) -> bytes:
         """The encrypted field."""
         nonce = os.urandom(_NONCE)
-        name = self._writer
-        sealed = self._ciphers[name].encrypt(nonce, plain, _bound(table, column, row, owner))
-        return bytes((_VERSION, len(name))) + name + nonce + sealed
+        sealed = self._ciphers[self._writer].encrypt(nonce, plain, _bound(table, column, row, owner))
+        return self._head + nonce + sealed
 
     def open(self, sealed: bytes, *, table: str, column: str, row: str, owner: str) -> bytes:
         """The plain field. Raises UnreadableError."""
@@ -79,6 +80,12 @@ class Keyring:
         name, _, digest = bytes(mac).partition(b":")
         key = self._macs.get(name)
         return key is not None and hmac.compare_digest(digest, hmac.digest(key, data, hashlib.sha256))
+
+
+def prefix(key: str) -> bytes:
+    """What everything begins with that is sealed with the key of this id, and nothing else does."""
+    name = key.encode()
+    return bytes((_VERSION, len(name))) + name
 
 
 def _bound(*parts: str) -> bytes:

@@ -21,6 +21,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 ID = String(22)
 OWNER = String(255)
+KEY = String(255)
 
 
 class Base(DeclarativeBase):
@@ -35,7 +36,7 @@ class Base(DeclarativeBase):
 
 
 class WorkerRow(Base):
-    """A worker process. Its lease is a counter: a worker whose counter stands still is given up."""
+    """A worker process. Its lease is a counter: a worker whose counter stands still is given up. It seals with `key`."""
 
     __tablename__ = "workers"
 
@@ -45,6 +46,15 @@ class WorkerRow(Base):
     lease: Mapped[int] = mapped_column(Integer, default=0)
     alive: Mapped[bool] = mapped_column(default=True)
     started_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
+    key: Mapped[str | None] = mapped_column(KEY)
+
+
+class KeyRow(Base):
+    """The id of an encryption key with which something may be sealed: a worker that has not this key must not start."""
+
+    __tablename__ = "encryption_keys"
+
+    id: Mapped[str] = mapped_column(KEY, primary_key=True)
 
 
 class RunRow(Base):

@@ -11,11 +11,10 @@ from sora.store.models import RunRow, WorkerRow
 from sora.store.runs import UNFINISHED, now
 
 
-def register(session: Session, worker: str, *, host: str, pid: int) -> None:
-    """Make a worker known and alive."""
-    session.execute(
-        sa.insert(WorkerRow).values(id=worker, host=host, pid=pid, lease=0, alive=True, started_at=now())
-    )
+def register(session: Session, worker: str, *, host: str, pid: int, key: str | None = None) -> None:
+    """Make a worker known and alive. `key`: the id of the encryption key it seals with."""
+    values = {"id": worker, "host": host, "pid": pid, "lease": 0, "alive": True, "started_at": now()}
+    session.execute(sa.insert(WorkerRow).values(**values, key=key))
 
 
 def beat(session: Session, worker: str) -> bool:
