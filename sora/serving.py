@@ -61,7 +61,8 @@ access_log_format = (
 _METRICS = _config.instance.resolve() / f"metrics-{os.getpid()}"
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_METRICS)
 
-_TICKET = re.compile(r"/(tickets|chat/stream)/[^/]+")
+_TICKET = re.compile(r"/(tickets|chat/stream)/.*?(/events)?$", re.DOTALL)
+_OURS = "wsgi:app"
 _NOTICE = 0.1  # seconds between two looks whether the worker was told to go
 _IDLE = 1.0  # seconds after which a kept-alive connection is closed when the worker has to go
 _MARGIN = 2.0  # seconds that a drain ends before the master kills
@@ -70,7 +71,8 @@ _MARGIN = 2.0  # seconds that a drain ends before the master kills
 def on_starting(server: Any) -> None:
     """Room for the workers' numbers and for their sockets; a missing secret stops the start here, not in each worker."""
     try:
-        require_secrets(_config)
+        if getattr(server.app, "app_uri", "") == _OURS:  # what another application has is for it to say
+            require_secrets(_config)
     except ConfigError as error:
         print(error, file=sys.stderr)
         sys.exit(3)
@@ -219,8 +221,13 @@ class Log(Logger):  # type: ignore[misc]
 
     def atoms(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> dict[str, Any]:
         atoms: dict[str, Any] = super().atoms(resp, req, environ, request_time)
-        atoms["U"] = _TICKET.sub(r"/\1/***", atoms.get("U") or "")
+        atoms["U"] = _masked(atoms.get("U") or "")
         return atoms
+
+    def debug(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        # At this level gunicorn tells every request's path, and in its errors what was sent.
+        shown = (type(arg).__name__ if isinstance(arg, Exception) else arg for arg in args)
+        super().debug(msg, *(_masked(arg) if isinstance(arg, str) else arg for arg in shown), **kwargs)
 
     def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
         error = sys.exc_info()[1]
@@ -234,3 +241,8 @@ class Log(Logger):  # type: ignore[misc]
         if str(msg).startswith("Invalid request from"):
             msg = str(msg).split(": ")[0]
         super().warning(msg, *args, **kwargs)
+
+
+def _masked(path: str) -> str:
+    """The path without the ticket in it."""
+    return _TICKET.sub(r"/\1/***\2", path)

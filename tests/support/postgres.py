@@ -48,7 +48,7 @@ class Postgres:
         found = binaries()
         assert found is not None, "PostgreSQL is not installed"
         self.port = process.free_port()
-        self._bin, self._user, self._directory = found, user, directory
+        self._bin, self._user, self.directory = found, user, directory
         self._data, self._log = directory / "data", directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self._frozen: list[int] = []
@@ -94,7 +94,7 @@ class Postgres:
         self._process = process.start(
             [self._bin / "postgres", "-D", self._data, "-p", str(self.port), *_OPTIONS],
             log=self._log,
-            cwd=self._directory,
+            cwd=self.directory,
             user=self._user,
             death_signal=signal.SIGINT,
         )
