@@ -14,7 +14,12 @@ _LOCK = 0x736F7261  # "sora": two machines that are deployed at once migrate one
 
 def migrate(connection: sa.Connection) -> None:
     # SQLite cannot alter a table in place: batch mode copies it.
-    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=True,
+        version_table=context.config.attributes.get("version_table", "alembic_version"),
+    )
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))

@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sora.app import Sora, create_app
+    from sora.web.auth import Principal
 
 __version__ = "0.1.0"
-__all__ = ["Sora", "create_app"]
+__all__ = ["Principal", "Sora", "create_app"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from sora import app
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "Principal":
+        from sora.web.auth import Principal
 
-        return getattr(app, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return Principal
+    from sora import app
+
+    return getattr(app, name)

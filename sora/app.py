@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+import inspect
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial, wraps
+from typing import Any, ParamSpec, overload
 
+import sqlalchemy as sa
 from flask import Blueprint, Flask, Response
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
@@ -13,7 +16,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sora.config import Config, load, require_secrets
 from sora.engine.app_server import AppServer
-from sora.engine.engine import Engine
+from sora.engine.engine import Engine, engines
+from sora.errors import ConfigError, SoraError
 from sora.pipelines.review import ReviewPipeline
 from sora.providers.chat_completions import ChatCompletions
 from sora.store.crypto import Keyring
@@ -21,33 +25,121 @@ from sora.store.database import Database
 from sora.store.models import Base
 from sora.store.outbox import OutboxStore
 from sora.store.reviews import ReviewStore
-from sora.web import errors, operations, pages, reviews, runs, session, tickets
+from sora.store.schema import MIGRATIONS
+from sora.web import errors, operations, own, pages, reviews, runs, session, tickets
 from sora.web.auth import Tokens
-from sora.web.service import EXTENSION, Service
+from sora.web.service import EXTENSION, PrincipalLoader, Service
 
 _DELIVERY_HOURS = 1 / 12  # a token for one delivery need not last: five minutes, for clocks that differ
-_MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
+
+#: What can be mounted.
+ENDPOINTS = {part.views.name: part.views for part in (reviews, runs, session, tickets, operations, pages)}
+
+P = ParamSpec("P")
 
 
 class Sora:
-    """Sora in a Flask application: `Sora(app)`, or `Sora()` and `init_app(app)` later.
+    """Sora in a Flask application: `Sora(app)`, or `Sora()` and `init_app(app)` later; the arguments are those of `init_app`."""
 
-    Settings come from the environment and from `app.config` (the same names, SORA_…). Adds its routes and
-    `app.extensions["sora"]`; starts nothing before the first run. Raises ConfigError for settings it cannot
-    start with, and RuntimeError for an application that has one already.
-    """
-
-    def __init__(self, app: Flask | None = None) -> None:
+    def __init__(self, app: Flask | None = None, **how: Any) -> None:
         if app is not None:
-            self.init_app(app)
+            self.init_app(app, **how)
 
-    def init_app(self, app: Flask) -> None:
+    def init_app(
+        self,
+        app: Flask,
+        *,
+        url_prefix: str = "",
+        endpoints: Collection[str] | None = None,
+        db: Any = None,
+        principal_loader: PrincipalLoader | None = None,
+    ) -> None:
+        """Add Sora's routes under `url_prefix`, and `app.extensions["sora"]`. Starts nothing before the first run.
+
+        `endpoints` names what is mounted, of ENDPOINTS; None: all. Without `reviews` there is no diary review, and no model
+        API is needed. `db` is a Flask-SQLAlchemy object that the application has already, an engine of SQLAlchemy or a URL:
+        Sora's tables are in that database, which it reaches through connections of its own. `principal_loader` tells who
+        sends a request, in the place of Sora's tokens and its session.
+        Other settings come from the environment and from `app.config` (the same names, SORA_…). Raises ConfigError for
+        settings it cannot start with, and RuntimeError for an application that has one already.
+        """
         if EXTENSION in app.extensions:
             raise RuntimeError("this application has Sora already")
+        mounted = _mounted(endpoints, own_auth=principal_loader is not None)
         config = load(app.config)
-        require_secrets(config)
-        app.extensions[EXTENSION] = _service(config)
-        app.register_blueprint(_blueprint())
+        if db is not None:
+            config = replace(config, database_url=_url(app, db))
+        require_secrets(config, tokens=principal_loader is None, model="reviews" in mounted)
+        service = _service(config, reviewing="reviews" in mounted)
+        prefix = f"/{url_prefix.strip('/')}" if url_prefix.strip("/") else ""
+        app.extensions[EXTENSION] = replace(service, principal_loader=principal_loader, url_prefix=prefix)
+        app.register_blueprint(_blueprint(mounted), url_prefix=prefix or None)
+        # `stream` refuses in views of the application's own, too.
+        app.register_error_handler(SoraError, errors.answer)
+
+    @overload
+    def stream(
+        self,
+        source: Callable[P, Iterator[object]],
+        *,
+        name: str | None = ...,
+        format: str = ...,
+        on_disconnect: str | None = ...,
+        timeout: float | None = ...,
+    ) -> Callable[P, Response]: ...
+    @overload
+    def stream(
+        self,
+        source: Iterable[object],
+        *,
+        name: str | None = ...,
+        format: str = ...,
+        on_disconnect: str | None = ...,
+        timeout: float | None = ...,
+    ) -> Response: ...
+    @overload
+    def stream(
+        self,
+        source: None = None,
+        *,
+        name: str | None = ...,
+        format: str = ...,
+        on_disconnect: str | None = ...,
+        timeout: float | None = ...,
+    ) -> Callable[[Callable[P, Iterator[object]]], Callable[P, Response]]: ...
+    def stream(
+        self,
+        source: Any = None,
+        *,
+        name: str | None = None,
+        format: str = "native",
+        on_disconnect: str | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Answer the request with a generator of the application's own, as a run: saved, resumed by Last-Event-ID, cancelled
+        from anywhere, counted. In a view: `return sora.stream(generator)`; or `@sora.stream` on a view that is a generator.
+
+        `source` yields texts, `sora.events`, or chunks of LangChain, LlamaIndex or openai. It is drawn on a thread
+        (greenlet) of its own, from the first item on, with the request and the context variables of the view, but in an
+        application context of its own; it is closed when the run ends. `name` is the run's kind, else the generator's own
+        name. `timeout` is in seconds, for the whole; None: SORA_TOTAL_TIMEOUT. Blocks for the database alone. An
+        Idempotency-Key starts one run; a GET with a Last-Event-ID starts none. Raises RequestError, which the application
+        answers by itself, StoreError, and ValueError or TypeError for arguments that cannot be used.
+        """
+        answer = partial(own.stream, format=format, on_disconnect=on_disconnect, timeout=timeout)
+        if source is None:
+            return partial(
+                self.stream, name=name, format=format, on_disconnect=on_disconnect, timeout=timeout
+            )
+        called = str(name or getattr(source, "__name__", "stream"))
+        if not inspect.isgeneratorfunction(source):
+            return answer(source, name=called)
+
+        @wraps(source)
+        def view(*args: Any, **kwargs: Any) -> Response:
+            return answer(source(*args, **kwargs), name=called)
+
+        return view
 
 
 def create_app(config: Mapping[str, Any] | None = None) -> Flask:
@@ -62,14 +154,50 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     Sora(app)
     settings: Config = app.extensions[EXTENSION].config
     app.config["SQLALCHEMY_DATABASE_URI"] = settings.database
-    Migrate(app, SQLAlchemy(app, metadata=Base.metadata), directory=str(_MIGRATIONS))  # for `flask db` alone
+    Migrate(app, SQLAlchemy(app, metadata=Base.metadata), directory=str(MIGRATIONS))  # for `flask db` alone
     errors.handle(app)
     if proxies := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)  # type: ignore[method-assign]
     return app
 
 
-def _service(config: Config) -> Service:
+def _mounted(endpoints: Collection[str] | None, *, own_auth: bool) -> Collection[str]:
+    if endpoints is None:
+        return [name for name in ENDPOINTS if not (own_auth and name == "session")]
+    unknown = set(endpoints) - set(ENDPOINTS)
+    if unknown:
+        raise ConfigError(
+            f"no such endpoints: {', '.join(sorted(unknown))}; there are {', '.join(ENDPOINTS)}"
+        )
+    if own_auth and "session" in endpoints:
+        raise ConfigError("the session holds Sora's own tokens: it goes with no principal_loader")
+    return endpoints
+
+
+def _url(app: Flask, db: Any) -> str:
+    """Where the application's `db` is. Sora has an engine of its own on it, made for its transactions; theirs stays as it is."""
+    if isinstance(db, str | sa.URL):
+        url = sa.make_url(db)
+    elif isinstance(db, sa.Engine):
+        url = db.url
+    else:
+        with app.app_context():
+            url = db.engine.url
+    if url.get_backend_name() == "postgresql":
+        url = url.set(drivername="postgresql+psycopg2")
+    elif url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        raise ConfigError("Sora needs PostgreSQL, or SQLite in a file: give it a database of its own as db=")
+    return url.render_as_string(hide_password=False)
+
+
+def _service(config: Config, *, reviewing: bool) -> Service:
+    for other in engines:
+        if (
+            other.config.instance.resolve() == config.instance.resolve()
+            and other.config.database != config.database
+        ):
+            # One would take the other's spooled endings for its own.
+            raise ConfigError("two applications with two databases need a SORA_INSTANCE_PATH each")
     tokens = Tokens(config)
     keyring = Keyring(config.encryption_keys)
     config.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,7 +209,9 @@ def _service(config: Config) -> Service:
         database=database,
         keyring=keyring,
         provider=ChatCompletions(config),
-        pipelines=[ReviewPipeline(config, reviews=saved, outbox=OutboxStore(keyring) if elsewhere else None)],
+        pipelines=[ReviewPipeline(config, reviews=saved, outbox=OutboxStore(keyring) if elsewhere else None)]
+        if reviewing
+        else [],
         deliver=_app_server(config, tokens).deliver if elsewhere else None,
     )
     return Service(config, engine, saved, tokens)
@@ -96,11 +226,11 @@ def _app_server(config: Config, tokens: Tokens) -> AppServer:
     return AppServer(config, mint=mint if config.jwt_secret else None)
 
 
-def _blueprint() -> Blueprint:
+def _blueprint(mounted: Collection[str]) -> Blueprint:
     """All our views under one name, so that in somebody else's application our error handling ends where they do."""
     ours = Blueprint("sora", __name__)
-    for part in (reviews, runs, session, tickets, operations, pages):
-        ours.register_blueprint(part.views)
+    for name in mounted:
+        ours.register_blueprint(ENDPOINTS[name])
     errors.handle(ours)
     ours.after_request(_private)
     return ours

@@ -210,11 +210,12 @@ def load(
     return replace(config, openai_api_key=key, openai_base_url=url)
 
 
-def require_secrets(config: Config) -> None:
-    """Stop a start that lacks a secret, with words that say what to set. Raises ConfigError."""
+def require_secrets(config: Config, *, tokens: bool = True, model: bool = True) -> None:
+    """Stop a start that lacks a secret, with words that say what to set: one for `tokens`, one for the `model` API, unless
+    the application needs none. Raises ConfigError."""
     missing = [
         (
-            not config.jwt_secret and (config.auth == "guest" or not _other_issuer(config)),
+            tokens and not config.jwt_secret and (config.auth == "guest" or not _other_issuer(config)),
             "SORA_JWT_SECRET",
             "32 random characters or more"
             + (
@@ -223,7 +224,7 @@ def require_secrets(config: Config) -> None:
         ),
         (not config.encryption_keys, "SORA_ENCRYPTION_KEYS", "for example k1:$(openssl rand -base64 32)"),
         (
-            not (config.openai_api_key or config.openai_base_url),
+            model and not (config.openai_api_key or config.openai_base_url),
             "SORA_OPENAI_API_KEY",
             "or SORA_OPENAI_BASE_URL of a server that needs no key",
         ),

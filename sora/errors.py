@@ -182,6 +182,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "This Idempotency-Key was used with another request.",
     ),
     "run_active": ("아직 진행 중인 실행입니다.", "This run has not ended yet."),
+    "not_repeatable": (
+        "이 실행은 여기서 다시 시작할 수 없습니다. 처음 요청을 다시 보내 주세요.",
+        "This run cannot be started again from here. Please send its first request again.",
+    ),
     "too_large": ("요청이 너무 큽니다.", "The request is too large."),
     "unsupported_media_type": (
         "지원하지 않는 형식입니다. JSON으로 보내 주세요.",

@@ -9,24 +9,26 @@ import threading
 import time
 import weakref
 from _thread import start_new_thread
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from sora import metrics
 from sora.config import Config
 from sora.engine.generation import Provider
 from sora.engine.log.database import DatabaseLog
 from sora.engine.loop import Loop
-from sora.engine.outbox import INTERVAL, Deliver, Outbox
-from sora.engine.pipeline import Pipeline
+from sora.engine.outbox import Deliver, Outbox
+from sora.engine.pipeline import Ended, Pipeline
 from sora.engine.producer import Producer
 from sora.engine.readers import Reader, Readers
 from sora.engine.recovery import Recovery
 from sora.engine.spool import Spool
 from sora.errors import (
+    Conflict,
     Draining,
     LogError,
     LogExpired,
@@ -128,7 +130,7 @@ class Engine:
                 Loop("recovery", self._beat, self.recovery.step),
             ]
             if self.outbox is not None:
-                self._loops.append(Loop("outbox", INTERVAL, self.outbox.step))
+                self._loops.append(Loop("outbox", 0.0, self.outbox.step))
             try:
                 self._register()
             except StoreError:
@@ -176,22 +178,24 @@ class Engine:
             "database": database,
             "log": database and bool(self.worker_id),
             "keys": not self.missing_keys,
-            "provider": bool(self.config.openai_api_key or self.config.openai_base_url),
+            "provider": not self._pipelines
+            or bool(self.config.openai_api_key or self.config.openai_base_url),
             "accepting": not self.draining,
         }
 
     # -- runs ----------------------------------------------------------------------------------------------------------
 
-    def begin(self, order: Order) -> tuple[Run, bool]:
+    def begin(self, order: Order, *, pipeline: Pipeline | None = None) -> tuple[Run, bool]:
         """Start a run, or find the one its idempotency key started; the run, and whether it is new. Returns once the run
-        is in the database. Raises Conflict, TooManyRuns, Overloaded, Draining, StoreError."""
+        is in the database. A `pipeline` is for this run alone, which then cannot be tried again. Raises Conflict, TooManyRuns,
+        Overloaded, Draining, StoreError."""
         self.start()
         told_apart_by = (order.kind, order.on_disconnect or "", order.retry_of or "")
         mac_of = b"\0".join((*(part.encode() for part in told_apart_by), order.request))
         if order.idempotency_key is not None and (earlier := self._earlier(order, mac_of)) is not None:
             return self._ticketed(earlier, order), False
         self._admit(order.owner)
-        pipeline = self._pipelines[order.kind]
+        pipeline = pipeline or self._pipelines[order.kind]
         run_id = new_id()
         run = Run(
             id=run_id,
@@ -284,10 +288,12 @@ class Engine:
 
     def retry(self, run_id: str, *, owner: str, idempotency_key: str | None = None) -> Run:
         """Start the same request again, as a new run; the same key gets the same one. Raises RunActive while the old one is
-        not final, and what `begin` raises."""
+        not final, Conflict for one that had a pipeline of its own, and what `begin` raises."""
         run = self.get(run_id, owner=owner)
         if not run.final:
             raise RunActive
+        if run.kind not in self._pipelines:
+            raise Conflict("not_repeatable")
         request = self.store.request_of(run)
         order = Order(
             owner=owner,
@@ -309,8 +315,15 @@ class Engine:
             raise RunActive
         self.log.drop(run_id)
 
-    def pipeline(self, kind: str) -> Pipeline:
-        return self._pipelines[kind]
+    @property
+    def kinds(self) -> Collection[str]:
+        """The kinds of run that any worker knows how to make."""
+        return self._pipelines.keys()
+
+    def save(self, session: Session, ended: Ended) -> None:
+        """Have the pipeline of a run that ended elsewhere save it. One that had a pipeline of its own keeps its text alone."""
+        if (pipeline := self._pipelines.get(ended.run.kind)) is not None:
+            pipeline.save(session, ended)
 
     def produces(self, run_id: str) -> bool:
         """Whether the run's producer lives in this process."""

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import msgspec
 
-from sora.events import Progress, Reasoning, Source, Usage
+from sora.events import Metadata, Progress, Reasoning, Result, Source, Usage
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -35,8 +35,16 @@ class Finished(msgspec.Struct, frozen=True):
     model: str
 
 
+class Drawn(NamedTuple):
+    """Pieces that a pipeline has from elsewhere than the provider. `stream` keeps the promises of `Provider.stream`; `seconds`
+    is its only deadline: whoever makes the pieces knows how long they may be silent."""
+
+    stream: Callable[[Call], Iterator[Sequence[Piece]]]
+    seconds: float
+
+
 class Generated(NamedTuple):
-    """What a pipeline gets back from a Generate: the whole text, why it ended, and who wrote it."""
+    """What a pipeline gets back from a Generate or a Drawn: the whole text, why it ended, and who wrote it."""
 
     text: str
     finish_reason: str
@@ -44,7 +52,7 @@ class Generated(NamedTuple):
 
 
 # A provider's output: str is a piece of the answer, Progress tells of a retry.
-Piece = str | Reasoning | Progress | Source | Usage | Finished
+Piece = str | Reasoning | Progress | Source | Usage | Metadata | Result | Finished
 
 
 class Provider(Protocol):

@@ -8,11 +8,11 @@ from typing import Protocol
 
 from sqlalchemy.orm import Session
 
-from sora.engine.generation import Generate, Generated
+from sora.engine.generation import Drawn, Generate, Generated
 from sora.events import Event
 from sora.store.runs import Run
 
-Steps = Generator[Event | Generate, Generated | None, None]
+Steps = Generator[Event | Generate | Drawn, Generated | None, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Pipeline(Protocol):
     on_disconnect: str
 
     def steps(self, request: bytes, *, locale: str) -> Steps:
-        """The run, step by step: each Event yielded is logged; each Generate yielded is carried out (its deltas are logged
-        as they arrive) and answered with what was generated. May raise RunError. Blocks cooperatively only."""
+        """The run, step by step: each Event yielded is logged; each Generate or Drawn yielded is carried out (its deltas are
+        logged as they arrive) and answered with what was generated. May raise RunError. Blocks cooperatively only."""
         ...
 
     def save(self, session: Session, ended: Ended) -> None:

@@ -6,13 +6,14 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sora import metrics
 from sora.engine.cleaner import Cleaner
-from sora.engine.generation import Call, CallCancelled, Finished, Generate, Generated
+from sora.engine.generation import Call, CallCancelled, Drawn, Finished, Generate, Generated, Piece
 from sora.engine.pipeline import Ended, Pipeline
 from sora.errors import ContentFilter, Internal, Interrupted, LogError, RunError, StoreError, message
 from sora.events import Cancelled, Delta, Done, Error, Event, Progress, Started, Usage, is_terminal
@@ -121,17 +122,17 @@ class Producer:
     def _generate(self) -> tuple[Event, str | None, str | None, str]:
         """Everything but the terminal event, which is returned with finish reason, error code and status."""
         finish_reason = "stop"
+        steps = self._pipeline.steps(self._request, locale=self.run.locale)
         try:
             self._append([Started(self.run.kind)])
-            steps = self._pipeline.steps(self._request, locale=self.run.locale)
             answer: Generated | None = None
             while True:
                 try:
                     step = steps.send(answer)
                 except StopIteration:
                     break
-                if isinstance(step, Generate):
-                    answer = self._call_model(step)
+                if isinstance(step, Generate | Drawn):
+                    answer = self._call_model(step) if isinstance(step, Generate) else self._draw(step)
                     finish_reason = answer.finish_reason
                 else:
                     answer = None
@@ -148,6 +149,8 @@ class Producer:
         except Exception as error:
             logger.error("run %s: pipeline failed: %s\n%s", self.run.id, type(error).__name__, _frames(error))
             return self._failed(Internal(), "failed")
+        finally:
+            steps.close()
 
     def _failed(self, error: RunError, status: str) -> tuple[Event, str | None, str | None, str]:
         metrics.errors.labels(error.code).inc()
@@ -162,15 +165,25 @@ class Producer:
 
     def _call_model(self, request: Generate) -> Generated:
         config = self._engine.config
-        call = self._call = Call(
+        call = Call(
             connect=config.connect_timeout,
             first_token=config.first_token_timeout,
             gap=config.gap_timeout,
             total=config.total_timeout - (time.monotonic() - self._started_at),
         )
+        return self._carry_out(partial(self._engine.provider.stream, request), call)
+
+    def _draw(self, drawn: Drawn) -> Generated:
+        seconds = drawn.seconds - (time.monotonic() - self._started_at)
+        return self._carry_out(
+            drawn.stream, Call(connect=seconds, first_token=seconds, gap=seconds, total=seconds)
+        )
+
+    def _carry_out(self, stream: Callable[[Call], Iterator[Sequence[Piece]]], call: Call) -> Generated:
+        self._call = call
         self._check()
         start, finished = len(self._texts), Finished("other", "")
-        pieces = self._engine.provider.stream(request, call)
+        pieces = stream(call)
         try:
             for batch in pieces:
                 events: list[Event] = []

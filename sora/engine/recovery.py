@@ -146,7 +146,7 @@ class Recovery:
                 return False
             if saves:
                 request = engine.store.request_of(run)
-                engine.pipeline(run.kind).save(session, Ended(run, request, ending.status, ending.text))
+                engine.save(session, Ended(run, request, ending.status, ending.text))
         return True
 
     def events(self, run: Run) -> list[Event]:

@@ -27,8 +27,8 @@ class Principal:
     """Somebody who may use the API. `id` owns what is saved; `expires_at` is in Unix seconds, None: never."""
 
     id: str
-    name: str
-    role: str
+    name: str = ""
+    role: str = ""
     expires_at: float | None = None
 
 
@@ -83,7 +83,7 @@ class Tokens:
             (config.jwt_name_claim, name),
             (config.jwt_role_claim, role),
         ):
-            claims |= {claim: value for claim in names[:1]}
+            claims |= dict.fromkeys(names[:1], value)
         for claim, wanted in (("iss", config.jwt_issuer), ("aud", config.jwt_audience)):
             claims |= {claim: value for value in wanted[:1]}
         claims["exp"] = now + int(hours * 3600)

@@ -28,7 +28,7 @@ _BY_STATUS: dict[int, type[RequestError]] = {
 def handle(scope: Flask | Blueprint) -> None:
     """Answer the errors of `scope`: an application's, or those of our own views in somebody else's application."""
     scope.register_error_handler(HTTPException, _http)
-    scope.register_error_handler(SoraError, _ours)
+    scope.register_error_handler(SoraError, answer)
     scope.register_error_handler(Exception, _unexpected)
 
 
@@ -49,7 +49,8 @@ def run_error(code: str, *, locale: str) -> dict[str, object]:
     return {"code": code, "message": message(code, locale), "retryable": kinds.get(code, False)}
 
 
-def _ours(error: SoraError) -> Response:
+def answer(error: SoraError) -> Response:
+    """What a view of ours, or one that streams through us, raised."""
     if isinstance(error, StoreError):
         _log.error("the database did not answer %s: %s", request.endpoint, error)
     elif not isinstance(error, RequestError):

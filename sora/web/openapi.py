@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sora import __version__
@@ -11,8 +12,8 @@ from sora.wire import FORMATS
 _Json = dict[str, Any]
 
 
-def document() -> _Json:
-    """The whole document."""
+def document(mounted: Callable[[str], bool] = lambda path: True, *, server: str = "") -> _Json:
+    """The document: of the paths that are mounted, under the path `server`."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -21,7 +22,8 @@ def document() -> _Json:
             "description": "LLM answers over Server-Sent Events. The answer outlives the connection.",
         },
         "security": [{"token": []}, {"cookie": []}],
-        "paths": _paths(),
+        "servers": [{"url": server or "/"}],
+        "paths": {path: operations for path, operations in _paths().items() if mounted(path)},
         "components": {
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, current_app, jsonify, request
 
 from sora import metrics
 from sora.errors import Draining, Overloaded
@@ -37,4 +37,10 @@ def numbers() -> Response:
 
 @views.get("/openapi.json")
 def openapi() -> Response:
-    return jsonify(document())
+    ours = {
+        rule.rule.replace("<", "{").replace(">", "}")
+        for rule in current_app.url_map.iter_rules()
+        if rule.endpoint.startswith("sora.")
+    }
+    prefix = service().url_prefix
+    return jsonify(document(lambda path: prefix + path in ours, server=request.script_root + prefix))

@@ -23,7 +23,7 @@ def of_review(principal: Principal, fields: Fields) -> Order:
 
 def of_kind(principal: Principal, fields: Fields, *, ticket: str | None = None) -> Order:
     """The order for `{kind, input, on_disconnect?}`. Raises InvalidRequest."""
-    kind = fields.choice("kind", {name: name for name in _KINDS})
+    kind = fields.choice("kind", {name: name for name in _KINDS if name in service().engine.kinds})
     on_disconnect = fields.choice("on_disconnect", _ON_DISCONNECT, default="")
     if kind:
         request = _KINDS[kind](fields.into("input"), principal)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from flask import current_app, request
+from flask import Request, current_app, request
 
 from sora.config import Config
 from sora.engine.engine import Engine
+from sora.errors import Unauthorized
 from sora.store.reviews import ReviewStore
-from sora.web.auth import Principal, Tokens, authenticate
+from sora.web.auth import Principal, Tokens, authenticate, bearer, require_own_origin
 
 EXTENSION = "sora"
+
+#: Tells who sends a request; None: nobody that it knows.
+PrincipalLoader = Callable[[Request], Principal | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +27,21 @@ class Service:
     engine: Engine
     reviews: ReviewStore
     tokens: Tokens
+    principal_loader: PrincipalLoader | None = None
+    url_prefix: str = ""
 
 
 def principal() -> Principal:
     """Who sends the request that is answered now. Raises Unauthorized or Forbidden."""
-    return authenticate(request, service().config, service().tokens)
+    load = service().principal_loader
+    if load is None:
+        return authenticate(request, service().config, service().tokens)
+    if bearer(request) is None:
+        require_own_origin(request, service().config)  # what it goes by may be a cookie
+    who = load(request)
+    if who is None:
+        raise Unauthorized
+    return who
 
 
 def service() -> Service:

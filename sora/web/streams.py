@@ -13,6 +13,7 @@ from flask import Response, request
 from sora.errors import InvalidRequest, message
 from sora.events import ORIGIN, Cursor
 from sora.store.runs import Run
+from sora.web import worker
 from sora.web.auth import Principal
 from sora.web.event_stream import EventStream
 from sora.web.fields import query
@@ -113,6 +114,7 @@ def busy(code: str, *, wait: float) -> Response:
 def _stream(
     run: Run, how: Options, principal: Principal | None, *, cursor: Cursor | None, opening_id: str | None
 ) -> Response:
+    worker.look(request.environ)
     expires_at = principal.expires_at if principal is not None else None
     reader = service().engine.read(
         run, format=how.format, cursor=cursor, resumed=cursor is not None, ids=how.ids, opening_id=opening_id, ping=how.ping,
