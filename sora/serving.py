@@ -23,6 +23,7 @@ import time  # noqa: E402
 import traceback  # noqa: E402
 from types import TracebackType  # noqa: E402
 from typing import TYPE_CHECKING, Any  # noqa: E402
+from urllib.parse import quote  # noqa: E402
 
 import gevent  # noqa: E402
 import msgspec  # noqa: E402
@@ -53,6 +54,9 @@ limit_request_line = (
 )
 limit_request_field_size = 65_536
 control_socket_disable = True
+# Whom to believe about the client is said by SORA_TRUSTED_PROXIES alone; gunicorn would believe everybody on this machine.
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
 accesslog = "-"
 access_log_format = (
     '%(h)s "%(m)s %(U)s" %(s)s %(B)s %(M)sms'  # neither query nor referer: both may hold people's words
@@ -62,6 +66,7 @@ _METRICS = _config.instance.resolve() / f"metrics-{os.getpid()}"
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_METRICS)
 
 _TICKET = re.compile(r"/(tickets|chat/stream)/.*?(/events)?$", re.DOTALL)
+_PLAIN = "/!$&'()*+,;=:@~"  # what a path may hold as it is (RFC 3986, 3.3)
 _OURS = "wsgi:app"
 _NOTICE = 0.1  # seconds between two looks whether the worker was told to go
 _IDLE = 1.0  # seconds after which a kept-alive connection is closed when the worker has to go
@@ -76,7 +81,13 @@ def on_starting(server: Any) -> None:
     except ConfigError as error:
         print(error, file=sys.stderr)
         sys.exit(3)
-    _METRICS.parent.mkdir(parents=True, exist_ok=True)
+    if _config.auth == "guest" and (open_to := [at for at in map(_shown, server.cfg.address) if at]):
+        server.log.warning(
+            "게스트 모드: %s 에 접속하는 누구나 모든 일기를 읽고 지울 수 있습니다. SORA_AUTH=required 로 막으세요. · "
+            "Guest mode: whoever can reach %s reads and deletes all diaries. SORA_AUTH=required asks for tokens.",
+            *[", ".join(open_to)] * 2,
+        )
+    _METRICS.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     for folder in _METRICS.parent.glob("metrics-*"):
         pid = folder.name.removeprefix("metrics-")
         if pid == str(os.getpid()) or not os.path.exists(f"/proc/{pid}"):
@@ -221,7 +232,8 @@ class Log(Logger):  # type: ignore[misc]
 
     def atoms(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> dict[str, Any]:
         atoms: dict[str, Any] = super().atoms(resp, req, environ, request_time)
-        atoms["U"] = _masked(atoms.get("U") or "")
+        # The path comes decoded: as it is, it could hold a line of its own.
+        atoms["U"] = quote(_masked(atoms.get("U") or ""), safe=_PLAIN, encoding="latin-1")
         return atoms
 
     def debug(self, msg: Any, *args: Any, **kwargs: Any) -> None:
@@ -241,6 +253,13 @@ class Log(Logger):  # type: ignore[misc]
         if str(msg).startswith("Invalid request from"):
             msg = str(msg).split(": ")[0]
         super().warning(msg, *args, **kwargs)
+
+
+def _shown(address: Any) -> str:
+    """Where we can be reached from other machines; empty for an address that only this one has."""
+    if not isinstance(address, tuple) or address[0] in ("localhost", "::1") or address[0].startswith("127."):
+        return ""
+    return f"{address[0]}:{address[1]}"
 
 
 def _masked(path: str) -> str:

@@ -149,10 +149,12 @@ class RunStore:
         )
 
     def find_by_ticket(self, session: Session, ticket: str) -> Run | None:
-        """The run of a ticket, which is used by this. None for one that is made up, or expired before its first use."""
+        """The run of a ticket, which is used by this. None for one that is made up, expired before its first use, or whose
+        run's log has expired."""
         which = RunRow.ticket_mac == self._ticket(ticket)
-        valid = sa.or_(RunRow.ticket_used, RunRow.ticket_expires_at > time.time())
-        used = session.execute(sa.update(RunRow).where(which, valid).values(ticket_used=True))
+        in_time = sa.or_(RunRow.ticket_used, RunRow.ticket_expires_at > time.time())
+        logged = sa.or_(RunRow.log_expires_at.is_(None), RunRow.log_expires_at > time.time())
+        used = session.execute(sa.update(RunRow).where(which, in_time, logged).values(ticket_used=True))
         return _one(session, which) if used.rowcount else None  # type: ignore[attr-defined]
 
     def list(

@@ -254,6 +254,17 @@ class TestRuns:
         assert [one and one.id for one in found] == [run.id, run.id, None, None]
         assert again is not None and again.id == run.id
 
+    def test_a_ticket_is_good_until_its_log_expires(self, database: Database, owner: str) -> None:
+        run = a_run(owner)
+        with database.write() as session:
+            RUNS.add(session, run, ticket="good", ticket_expires_at=time.time() + 60)
+            assert RUNS.find_by_ticket(session, "good")
+            for expires_at, good in ((time.time() + 60, True), (time.time() - 1, False), (0.0, False)):
+                session.execute(
+                    sa.update(RunRow).where(RunRow.id == run.id).values(log_expires_at=expires_at)
+                )
+                assert bool(RUNS.find_by_ticket(session, "good")) is good
+
     def test_only_a_final_run_is_deleted_and_its_log_with_it(self, database: Database, owner: str) -> None:
         run = add_run(database, a_run(owner))
         with database.write() as session:
