@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 #: Delivers a letter: (key, owner, letter) -> what came of it. Blocks, but not for ever.
 Deliver = Callable[[str, str, Letter], Outcome]
 
-INTERVAL = 0.5  # seconds between two looks for what is due
+_INTERVAL = 0.5  # seconds between two looks for what is due
 _AT_ONCE = 8  # deliveries under way, of as many owners
 _FIRST_PAUSE = 0.5  # seconds before the second try; doubled with each further one
 _MEASURED_EVERY = 2.0  # seconds
@@ -53,16 +53,12 @@ class Outbox:
         return not self._under_way
 
     def step(self) -> None:
-        """Deliver until nothing is due any more; a draining worker only ends what is under way. Raises StoreError."""
-        while True:
-            self._done.clear()
-            self._settle()
-            self._claim()
-            self._measure()
-            if self.idle:
-                return
-            if not self._done.wait(INTERVAL) and self._engine.draining:
-                return  # the next turn looks again, unless it was the last
+        """One turn, as soon as something came of a delivery or it is time to look for what is due. Raises StoreError."""
+        self._done.wait(_INTERVAL)
+        self._done.clear()
+        self._settle()
+        self._claim()
+        self._measure()
 
     def _settle(self) -> None:
         """Write what came of deliveries."""

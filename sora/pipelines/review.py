@@ -68,7 +68,7 @@ class ReviewPipeline:
             return
         review = ReviewRequest.decode(ended.request)
         if self._outbox is not None:
-            self._outbox.add(session, ended.run, _letter(review, ended.text))
+            self._outbox.add(session, ended.run.id, ended.run.owner, _letter(review, ended.text))
             return
         self._reviews.add(
             session,

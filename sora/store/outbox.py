@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from sora.store.crypto import Keyring
 from sora.store.models import OutboxRow, WorkerRow
-from sora.store.runs import Run, insert
+from sora.store.runs import insert
 
 WAITING, DEAD = "waiting", "dead"
 
@@ -59,13 +59,13 @@ class OutboxStore:
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
 
-    def add(self, session: Session, run: Run, letter: Letter) -> None:
+    def add(self, session: Session, run_id: str, owner: str, letter: Letter) -> None:
         """Put a run's letter at the end of its owner's queue. The same run again changes nothing."""
         plain = msgspec.json.encode(letter)
-        place = {"table": "outbox", "column": "payload", "row": run.id, "owner": run.owner}
+        place = {"table": "outbox", "column": "payload", "row": run_id, "owner": owner}
         created = time.time()
         values = {
-            "id": run.id, "owner": run.owner, "payload": self._keyring.seal(plain, **place), "state": WAITING,
+            "id": run_id, "owner": owner, "payload": self._keyring.seal(plain, **place), "state": WAITING,
             "attempts": 0, "due_at": created, "created_at": created,
         }  # fmt: skip
         insert(session, OutboxRow, values, unless=("id",))

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from sora.config import Config
 from sora.engine.engine import Engine, Order
 from sora.engine.generation import Generate, Message
+from sora.engine.outbox import Deliver
 from sora.engine.pipeline import Ended, Pipeline, Steps
 from sora.errors import StoreError
 from sora.events import Cursor, Event
@@ -109,9 +110,13 @@ class Workers:
         create_tables(url)
 
     def __call__(
-        self, *pipelines: Pipeline, database: Callable[..., Database] = Database, **settings: Any
+        self,
+        *pipelines: Pipeline,
+        database: Callable[..., Database] = Database,
+        deliver: Deliver | None = None,
+        **settings: Any,
     ) -> Engine:
-        """A started engine with `Script()` and the review, or these pipelines."""
+        """A started engine with `Script()` and the review, or these pipelines; it delivers the outbox when told how."""
         config = Config(
             **SETTINGS
             | {
@@ -127,6 +132,7 @@ class Workers:
             keyring=KEYRING,
             provider=_provider(self._model_url),
             pipelines=pipelines or (Script(), ReviewPipeline(config, reviews=ReviewStore(KEYRING))),
+            deliver=deliver,
         )
         self._engines.append(engine)
         engine.start()
