@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 import jwt
 import pytest
 
+from sora.cli import group
 from tests.support import process
 from tests.support.client import request
 from tests.support.sse import Parser
@@ -32,6 +34,15 @@ def flask(instance: Path, *command: str, **env: str) -> subprocess.CompletedProc
         timeout=60,
         check=False,
     )
+
+
+def commands(at: click.Command, *path: str) -> list[list[str]]:
+    """Every command from here on, as its words."""
+    below = at.commands if isinstance(at, click.Group) else {}
+    return [
+        list(path),
+        *(words for name, command in below.items() for words in commands(command, *path, name)),
+    ]
 
 
 @contextmanager
@@ -127,7 +138,7 @@ def test_settings_are_shown_without_secrets(tmp_path: Path) -> None:
     assert wrong.returncode == 1 and "SORA_AUTH" in wrong.stderr and "Traceback" not in wrong.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["simulate"], ["token"], ["config"]])
+@pytest.mark.parametrize("command", commands(group), ids=" ".join)
 def test_every_command_tells_what_it_does(tmp_path: Path, command: list[str]) -> None:
     told = flask(tmp_path / "instance", *command, "--help")
     assert told.returncode == 0 and "Usage: " in told.stdout and not told.stderr
