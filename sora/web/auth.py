@@ -20,6 +20,7 @@ GUEST = "guest"
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _KEY_BYTES = 32  # RFC 7518, 3.2: a key of the hash's size or larger
 _MAX_OWNER = 255
+_FOREVER = 32_503_680_000  # the year 3000, in Unix seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ class Tokens:
         owner = _text(claims, config.jwt_owner_claim)
         if not owner or len(owner) > _MAX_OWNER:
             raise Unauthorized("token_invalid")
-        expires_at = float(claims["exp"]) + config.jwt_leeway if "exp" in claims else None
+        # PyJWT takes any number; beyond this one neither a float nor a cookie's date holds it.
+        expires_at = min(int(claims["exp"]), _FOREVER) + config.jwt_leeway if "exp" in claims else None
         return Principal(
             owner, _text(claims, config.jwt_name_claim), _text(claims, config.jwt_role_claim), expires_at
         )
@@ -85,7 +87,8 @@ class Tokens:
         ):
             claims |= dict.fromkeys(names[:1], value)
         for claim, wanted in (("iss", config.jwt_issuer), ("aud", config.jwt_audience)):
-            claims |= {claim: value for value in wanted[:1]}
+            if wanted:
+                claims[claim] = wanted[0]
         claims["exp"] = now + int(hours * 3600)
         return self._jwt.encode(claims, self._secrets[0], "HS256")
 

@@ -140,3 +140,11 @@ def test_behind_a_proxy_the_origin_is_the_proxys(start_app: StartApp) -> None:
     for proxies, status in [(0, 403), (1, 200)]:
         by_cookie = sign_in(Api(start_app(trusted_proxies=proxies), "보라"))
         assert by_cookie.post("/stream/review", DIARY, headers=forwarded).status_code == status
+
+
+@pytest.mark.parametrize("exp", [10**400, 1e308, "9999999999"])
+def test_a_token_may_be_good_for_ages(app: Flask, exp: object) -> None:
+    headers = {"Authorization": f"Bearer {make_token('보라', exp=exp)}"}
+    for method in ("POST", "GET"):
+        response = Api(app, None, headers=headers).call(method, "/api/session")
+        assert response.status_code == 200 and response.get_json()["expires_at"] < 1e11
