@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.server
 import json
@@ -37,8 +38,11 @@ class Post:
 
 
 class AppServer:
-    """A context manager. `decide` says what happens to each post; with `upstream` (a URL) another server stores them and
-    decides what is answered, else they are kept here. `stop` and `start` keep the port."""
+    """A context manager, which may be entered again and then remembers nothing. `stop` and `start` keep the port.
+
+    `decide` says what happens to each post. With `upstream` (a URL) another server stores them and decides what is
+    answered, else they are kept here.
+    """
 
     def __init__(
         self, decide: Callable[[Post], Action] = lambda post: "answer", *, upstream: str = ""
@@ -48,7 +52,7 @@ class AppServer:
         self.stored: list[Post] = []  # one of each key, in the order they were stored
         self.headers: dict[str, str] = {}  # sent with every refusal
         self.open = 0  # posts under way
-        self.busiest = 0
+        self.busiest = 0  # the most of them at once
         self._upstream = upstream
         self._port = process.free_port()
         self._lock = threading.Lock()
@@ -61,6 +65,9 @@ class AppServer:
         return f"http://127.0.0.1:{self._port}/api/reviews"
 
     def __enter__(self) -> Self:
+        self.posts.clear()
+        self.stored.clear()
+        self._free.clear()
         self.start()
         return self
 
@@ -117,12 +124,13 @@ class AppServer:
                 self.open -= 1
         if action == "lose":
             return
-        handler.send_response(status)
-        for name, value in self.headers.items() if isinstance(action, int) else ():
-            handler.send_header(name, value)
-        handler.send_header("Content-Length", "2")
-        handler.end_headers()
-        handler.wfile.write(b"{}")
+        with contextlib.suppress(OSError):  # whoever asked may have given up
+            handler.send_response(status)
+            for name, value in self.headers.items() if isinstance(action, int) else ():
+                handler.send_header(name, value)
+            handler.send_header("Content-Length", "2")
+            handler.end_headers()
+            handler.wfile.write(b"{}")
 
     def _store(self, post: Post, body: bytes) -> int:
         status = self._forward(post, body) if self._upstream else 201
