@@ -255,3 +255,25 @@ def test_one_way_to_verify_tokens_is_enough_but_guests_need_ours(name: str) -> N
     require_secrets(config)
     with pytest.raises(ConfigError, match="SORA_JWT_SECRET"):
         require_secrets(replace(config, auth="guest"))
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({}, "SORA_APP_SERVER_URL"),
+        (
+            {"app_server_url": "http://app/api/reviews", "jwt_secret": "", "jwt_jwks_url": "https://i/k"},
+            "SORA_APP_SERVER_TOKEN",
+        ),
+    ],
+)
+def test_an_app_server_needs_an_address_and_something_to_be_let_in_by(
+    given: dict[str, str], missing: str
+) -> None:
+    config = replace(load(environ=SECRETS), save_to="http", **given)  # type: ignore[arg-type]
+
+    with pytest.raises(ConfigError) as refusal:
+        require_secrets(config)
+
+    assert f"  {missing} is not set" in str(refusal.value) and str(refusal.value).count("is not set") == 1
+    require_secrets(replace(config, app_server_url="http://app/api/reviews", app_server_token="t"))
