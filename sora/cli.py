@@ -24,12 +24,14 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from sora import cli_outbox
+from sora import cli_outbox, cli_upkeep
 from sora.config import DEVELOPMENT_FILE, Config, load, read_development
 from sora.errors import ConfigError
 
 group = AppGroup("sora", help="Sora: LLM answers that outlive the connection.")
 group.add_command(cli_outbox.group)
+for command in (cli_upkeep.rotate_keys, cli_upkeep.purge, cli_upkeep.doctor):
+    group.add_command(command)
 
 _START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 10.0
@@ -116,6 +118,22 @@ def show_config() -> None:
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, value, help in rows:
         click.echo(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {help}")
+
+
+@group.command("db-upgrade")
+def db_upgrade() -> None:
+    """Make Sora's tables in this application's database, or bring them up to date.
+
+    For an application that took Sora in; the standalone one has `flask db upgrade`.
+    """
+    from flask import current_app
+
+    from sora.store import schema
+
+    migrate = current_app.extensions.get("migrate")
+    standalone = migrate is not None and migrate.directory == str(schema.MIGRATIONS)
+    table = "alembic_version" if standalone else schema.VERSION_TABLE
+    schema.upgrade(current_app.extensions["sora"].engine.database, version_table=table)
 
 
 def _settings() -> Config:

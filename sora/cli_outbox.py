@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from flask.cli import AppGroup
 
-from sora.config import load
-from sora.errors import ConfigError, StoreError
+from sora.cli_database import opened
 
 if TYPE_CHECKING:
     from sora.store.database import Database
@@ -71,28 +70,11 @@ def drop(entry: str) -> None:
 
 @contextmanager
 def _opened() -> Iterator[tuple[Database, OutboxStore]]:
-    """The database and the outbox in it; what is wrong with them is said in words."""
-    from sqlalchemy.exc import ProgrammingError
-
-    from sora.store.crypto import Keyring
-    from sora.store.database import Database
+    """The database and the outbox in it."""
     from sora.store.outbox import OutboxStore
 
-    try:
-        config = load(development=True)
-        outbox = OutboxStore(Keyring(config.encryption_keys))
-        database = Database(config.database, pool=1, timeout=config.database_timeout)
-    except ConfigError as error:
-        raise click.ClickException(str(error)) from None
-    try:
-        yield database, outbox
-    except (StoreError, ProgrammingError) as error:
-        raise click.ClickException(
-            "데이터베이스가 답하지 않거나 아직 마이그레이션되지 않았습니다. · "
-            f"The database does not answer, or is not migrated yet ({type(error).__name__})."
-        ) from None
-    finally:
-        database.close()
+    with opened() as (_, database, keyring):
+        yield database, OutboxStore(keyring)
 
 
 def _missing(entry: str) -> click.ClickException:
