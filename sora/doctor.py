@@ -54,6 +54,7 @@ class _Patient:
         self.database = Database(config.database, pool=1, timeout=min(config.database_timeout, _PATIENCE))
         self.keyring = Keyring(config.encryption_keys)
         self.skews: dict[str, float] = {}  # whose clock -> seconds it is ahead of ours
+        self.migrated = False
 
     def fetch(self, url: str, *, who: str, headers: dict[str, str] | None = None) -> Document:
         document = fetch(url, timeout=_PATIENCE, headers=headers)
@@ -123,13 +124,16 @@ def _migrations(patient: _Patient) -> Iterator[tuple[Mark, str]]:
                 MigrationContext.configure(connection, opts={"version_table": table}).get_current_heads()
             )
     is_, needed = ", ".join(sorted(found)) or "-", ", ".join(sorted(wanted))
-    if wanted <= found:
+    patient.migrated = wanted <= found
+    if patient.migrated:
         yield "ok", needed
     else:
         yield "fail", f"{is_}, 필요한 것은 {needed} · {needed} is needed (flask db upgrade)"
 
 
 def _keys(patient: _Patient) -> Iterator[tuple[Mark, str]]:
+    if not patient.migrated:
+        return
     with patient.database.read() as session:
         missing = sealed.missing(session, patient.keyring)
         writing = sealed.writers(session)
@@ -237,6 +241,8 @@ def _spool(patient: _Patient) -> Iterator[tuple[Mark, str]]:
 
 
 def _outbox(patient: _Patient) -> Iterator[tuple[Mark, str]]:
+    if not patient.migrated:
+        return
     with patient.database.read() as session:
         standing = OutboxStore(patient.keyring).standing(session)
     waiting, dead = standing.waiting, standing.dead
@@ -250,13 +256,13 @@ def _outbox(patient: _Patient) -> Iterator[tuple[Mark, str]]:
 
 
 _CHECKS: dict[str, Callable[[_Patient], Iterator[tuple[Mark, str]]]] = {
+    "인스턴스 폴더 · Instance path": _instance,  # an SQLite file is in it
     "데이터베이스 · Database": _database,
     "마이그레이션 · Migrations": _migrations,
     "암호화 키 · Encryption keys": _keys,
     "모델 API · Model API": _provider,
     "JWKS": _issuer,
     "시계 · Clock": _clock,
-    "인스턴스 폴더 · Instance path": _instance,
     "스풀 · Spool": _spool,
     "아웃박스 · Outbox": _outbox,
 }

@@ -50,12 +50,14 @@ class KeyPair:
 
 
 class Issuer:
-    """A JWKS server in this process. `keys` and `mood` may be changed at any time; `asked` counts requests."""
+    """A JWKS server in this process. `keys` and `mood` may be changed at any time, `ahead` are the seconds that
+    its clock is; `asked` counts requests."""
 
     def __init__(self, keys: list[KeyPair]) -> None:
         self.keys = keys
         self.mood: Mood = "well"
         self.asked = 0
+        self.ahead = 0.0
         self.over = threading.Event()
         issuer = self
 
@@ -63,6 +65,9 @@ class Issuer:
             def do_GET(self) -> None:
                 issuer.asked += 1
                 issuer.answer(self)
+
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string(int(time.time() + issuer.ahead))
 
             def log_message(self, *_: object) -> None:
                 pass
