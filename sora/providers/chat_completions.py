@@ -15,9 +15,8 @@ from sora.engine.generation import Call, Finished, Generate, Piece, Provider
 from sora.errors import ContentFilter, RunError, UpstreamError, UpstreamRateLimited, UpstreamTimeout, message
 from sora.events import Progress, Reasoning, Usage
 from sora.providers import chunk
-from sora.providers.openai_client import OpenAIClient
+from sora.providers.openai_client import Blocks, OpenAIClient
 from sora.providers.sse import LineTooLong, Splitter
-from sora.providers.transport import BODY
 from sora.providers.waiting import Waiting
 
 BACKOFF = 0.25
@@ -93,16 +92,16 @@ class ChatCompletions(Provider):
         self, request: Generate, model: str, waiting: Waiting, answer: _Answer
     ) -> Iterator[Sequence[Piece]]:
         """One try. Raises _Failure, ContentFilter, CallCancelled."""
-        response = self._open(request, model, waiting)
+        body = self._open(request, model, waiting)
         try:
-            yield from _read(_blocks(response), waiting, answer)
+            yield from _read(iter(body), waiting, answer)
         finally:
-            response.close()
+            body.close()
         if answer.finish_reason == "content_filter":
             raise ContentFilter("content_filter")
         yield [Finished(answer.finish_reason or "other", model)]
 
-    def _open(self, request: Generate, model: str, waiting: Waiting) -> httpx2.Response:
+    def _open(self, request: Generate, model: str, waiting: Waiting) -> Blocks:
         body = {
             "model": model,
             "messages": [{"role": each.role, "content": each.content} for each in request.messages],
@@ -116,6 +115,8 @@ class ChatCompletions(Provider):
             return self._client.open("/chat/completions", body, waiting)
         except openai.APIStatusError as error:
             failure = _refused(error)
+        except openai.APITimeoutError:
+            failure = _Failure(UpstreamTimeout("deadline passed"))
         except openai.APIConnectionError as error:
             failure = _Failure(UpstreamError(type(error.__cause__ or error).__name__), again=True)
         except UpstreamTimeout as error:
@@ -187,14 +188,6 @@ class _Answer:
                 pieces.append(delta.refusal)
         if choice.finish_reason:
             self.finish_reason = FINISH_REASONS.get(choice.finish_reason, "other")
-
-
-def _blocks(response: httpx2.Response) -> Iterator[bytes]:
-    """The body, a block for each read: past the client's decoders where there is nothing to decode."""
-    stream = response.extensions.get(BODY)
-    if stream is None or response.headers.get("content-encoding", "identity") != "identity":
-        return response.iter_bytes()
-    return iter(stream)
 
 
 def _read(blocks: Iterator[bytes], waiting: Waiting, answer: _Answer) -> Iterator[Sequence[Piece]]:

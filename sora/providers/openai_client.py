@@ -6,18 +6,30 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import httpx2
 import openai
 
 from sora.config import Config
-from sora.providers.transport import Transport, waiting_now
+from sora.providers import stock
+from sora.providers.stock import Decoded
+from sora.providers.transport import BODY, Body, Transport, waiting_now
 from sora.providers.waiting import Waiting
 
 # At INFO it writes the upstream's URL for each request.
 logging.getLogger("httpx2").setLevel(logging.WARNING)
+
+
+class Blocks(Protocol):
+    """A body: one block of bytes for what one read brought. Read to the end, or closed."""
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+    def close(self) -> None:
+        """Give the connection back, or end it at once when the body was not read to its end. Does not block."""
+        ...
 
 
 class OpenAIClient:
@@ -34,9 +46,8 @@ class OpenAIClient:
         self._client: openai.OpenAI | None = None
         self._process = 0
 
-    def open(self, path: str, body: Mapping[str, Any], waiting: Waiting) -> httpx2.Response:
-        """POST and wait for the status and the headers. The body is read from `iter_bytes()`: one block for
-        what one read brought; read to the end, or closed with `close()`.
+    def open(self, path: str, body: Mapping[str, Any], waiting: Waiting) -> Blocks:
+        """POST and wait for the status and the headers; the body.
 
         Raises openai.APIStatusError for a status of 400 and more, openai.APIConnectionError, UpstreamTimeout,
         CallCancelled.
@@ -47,25 +58,33 @@ class OpenAIClient:
         try:
             # `post` rather than the typed method: to check the parameters costs ten times what sending them
             # does.
-            return (
+            response = (
                 self._ready()
                 .post(path, content=content, cast_to=object, stream=True, stream_cls=openai.Stream[object])
                 .response
             )
         finally:
             waiting_now.reset(token)
+        ours: Body | None = response.extensions.get(BODY)
+        if ours is None or response.headers.get("content-encoding", "identity") != "identity":
+            return Decoded(response, waiting)
+        # The body alone: the response holds its request, and with it the whole prompt, for as long as it lives.
+        return ours
 
     def _ready(self) -> openai.OpenAI:
         with self._lock:
             if self._client is None or self._process != os.getpid():
+                url = self._config.openai_base_url or "https://api.openai.com/v1"
                 self._client = openai.OpenAI(
                     # A server of one's own often needs no key, the client always does.
                     api_key=self._config.openai_api_key or "none",
-                    base_url=self._config.openai_base_url or "https://api.openai.com/v1",
+                    base_url=url,
                     max_retries=0,
                     # Events are read from the bytes as they come.
                     default_headers={"Accept": "text/event-stream", "Accept-Encoding": "identity"},
-                    http_client=httpx2.Client(transport=Transport(), timeout=None),
+                    http_client=stock.client(self._config)
+                    if stock.proxied(url)
+                    else httpx2.Client(transport=Transport(), timeout=None),
                 )
                 self._process = os.getpid()
             return self._client

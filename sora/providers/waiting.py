@@ -79,9 +79,13 @@ class Waiting:
         if timed_out:
             raise UpstreamTimeout("deadline passed")
 
-    def _cancelled(self) -> None:
+    def expire(self) -> None:
+        """End the wait for the held socket, from any thread: a deadline has passed."""
         with self._lock:
             self._shutdown()
+
+    def _cancelled(self) -> None:
+        self.expire()
         self.wake()
 
     def _shutdown(self) -> None:
