@@ -13,7 +13,7 @@ import openai
 
 from sora.engine.generation import Finished, Piece
 from sora.errors import ContentFilter, RunError, UpstreamError, UpstreamRateLimited, UpstreamTimeout
-from sora.events import Delta, Event, Metadata, Progress, Reasoning, Result, Source, Usage
+from sora.events import Delta, Event, Metadata, Progress, Reasoning, Result, Source, Usage, decode, encode
 
 _REASONS = ("stop", "length", "tool_calls", "content_filter")
 _MODEL = 255  # characters of a model's name that are kept
@@ -28,10 +28,10 @@ class Pieces:
         self._model = ""
 
     def of(self, item: object) -> Sequence[Piece]:
-        """The pieces of an item. Raises TypeError for one that is no text, no chunk and no event that may stand in an answer,
-        and UpstreamError for one that tells of a failure."""
+        """The pieces of an item. Raises TypeError or ValueError for one that is no text, no chunk and no event that may stand in
+        an answer, and UpstreamError for one that tells of a failure."""
         if isinstance(item, str):
-            return [item]
+            return [_text(item)]
         if isinstance(item, Event):
             return self._event(item)
         return list(self._chunk(item))
@@ -44,6 +44,8 @@ class Pieces:
         return [*usage, Finished(self._reason, self._model)]
 
     def _event(self, event: Event) -> Sequence[Piece]:
+        # What cannot be written down must not come to the log, where it would stand in the way of all other runs' events.
+        (event,) = decode(encode([event]))
         match event:
             case Delta(_, text):
                 return [text]  # its number is not theirs to know
@@ -148,4 +150,4 @@ def _blocks(content: object) -> Iterator[str]:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"a text is a str, not a {type(value).__name__}")
-    return value
+    return str.__str__(value)  # LangChain's is a class of its own, which no encoder knows

@@ -93,3 +93,5 @@ class EventStream(Response):
         """Raises RuntimeError: a stream is not to be read here."""
         self.close()
         raise RuntimeError("a hook reads the whole of an event stream")
+
+    freeze = make_sequence
