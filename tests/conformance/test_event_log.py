@@ -500,6 +500,25 @@ def test_an_end_may_be_staged_again_after_a_rollback(house: House) -> None:
     assert read_all(house.another_worker(), run_id) == [*events, DONE]
 
 
+@pytest.mark.parametrize("cursor", [Cursor(1, 5), Cursor(1, 999_999_999), Cursor(9, 2), Cursor(9, 4)])
+def test_a_cursor_beyond_an_ended_log_gets_its_end(house: House, cursor: Cursor) -> None:
+    run_id, logs = house.new_run(), [house.log]
+    house.log.append(run_id, 1, deltas(3))
+    end(house, house.log, run_id, 1)
+    if isinstance(house, JournalHouse):
+        with house.database.write() as session:
+            session.execute(
+                sa.update(RunRow).where(RunRow.id == run_id).values(status="completed", last_seq=4)
+            )
+        logs.append(house.another_worker())
+
+    for log in logs:
+        span = log.read(run_id, cursor, 100)
+        assert span.events[-1] == DONE
+        assert span.first <= cursor.seq + 1
+        assert not log.read(run_id, Cursor(1, 4), 100).events
+
+
 def test_a_run_may_end_without_a_word(house: House) -> None:
     run_id = house.new_run()
 

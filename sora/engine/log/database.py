@@ -285,11 +285,14 @@ class DatabaseLog:
         )
         with self._database.read() as session:
             rows = session.execute(query).all()
-            expires = (
-                rows[0].log_expires_at
-                if rows
-                else session.scalar(sa.select(RunRow.log_expires_at).where(RunRow.id == run_id))
-            )
+            end = None
+            if not rows:
+                ending = sa.select(RunRow.log_expires_at, RunRow.epoch, RunRow.last_seq)
+                end = session.execute(ending.where(RunRow.id == run_id)).first()
+            expires = rows[0].log_expires_at if rows else end and end.log_expires_at
+        if end is not None and end.last_seq and after > (end.epoch, end.last_seq):
+            # Nothing was ever said there: its reader gets the end, which it would wait for in vain.
+            return self._read_journal(run_id, Cursor(end.epoch, end.last_seq - 1), limit)
         if expires is not None and expires <= time.time():
             raise LogExpired
         seq = after.seq

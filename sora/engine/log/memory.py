@@ -54,6 +54,9 @@ class Tape:
     def read(self, after: Cursor, limit: int) -> Span:
         """See EventLog.read; the cursor must not lie before `base`. One that is taken back to before it gets an empty span."""
         epoch, seq = after
+        if self.ended_at is not None and seq >= self.last and (epoch, seq) > (self.epoch, self.last):
+            # Nothing was ever said there: its reader gets the end, which it would wait for in vain.
+            return Span(self.epoch, self.last, self.events[-1:])
         for candidate, first in self.starts:
             if candidate > epoch and first <= seq:
                 # Epochs begin in order: this is the lowest restore point.
