@@ -30,8 +30,8 @@ class EventLog(Protocol):
     def read(self, run_id: str, after: Cursor, limit: int) -> Span:
         """At most `limit` events that follow `after` (exclusive), all of one epoch; an empty span when there are none (yet).
         A cursor of an older epoch beyond the restore point of a later one gets a span that begins at or before
-        the cursor: what came after `span.first - 1` was taken back. So does one beyond the end of an ended log. Does not wait for events; may block for a
-        database read when the run is produced elsewhere. Raises LogExpired, StoreError."""
+        the cursor: what came after `span.first - 1` was taken back. So does one beyond the end of an ended log. Does not
+        wait for events; may block for a database read when the run is produced elsewhere. Raises LogExpired, StoreError."""
         ...
 
     def follow(self, run_id: str, listener: Listener) -> Callable[[], None]:
