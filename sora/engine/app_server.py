@@ -43,8 +43,8 @@ class AppServer:
     """Posts letters, each with the same Idempotency-Key whenever it is posted: one row at a receiver that honours it.
 
     `mint` makes the token for the letter's user; None: we hold no secret, and SORA_APP_SERVER_TOKEN goes with every letter,
-    with the user's id in X-Sora-Owner (percent-encoded UTF-8). From any thread; make one per process. No proxies, no
-    redirects. Raises ConfigError for settings that cannot be used.
+    with the user's id in X-Sora-Owner (percent-encoded UTF-8). From any thread; make one per process. HTTP_PROXY,
+    HTTPS_PROXY and NO_PROXY are honoured, redirects are not followed. Raises ConfigError for settings that cannot be used.
     """
 
     def __init__(self, config: Config, *, mint: Mint | None) -> None:
@@ -63,9 +63,7 @@ class AppServer:
         self._timeout = config.app_server_timeout
         self._mint = mint
         # A context of our own: httpx2's trust store recurses without end under gevent outside Linux.
-        self._client = httpx2.Client(
-            timeout=self._timeout, verify=ssl.create_default_context(), trust_env=False
-        )
+        self._client = httpx2.Client(timeout=self._timeout, verify=ssl.create_default_context())
         weakref.finalize(self, self._client.close)
 
     def deliver(self, key: str, owner: str, letter: Letter) -> Outcome:
