@@ -86,7 +86,12 @@ class Jwks:
     """
 
     def __init__(self, url: str, *, fresh: float = _FRESH, pause: float = _PAUSE) -> None:
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+        except ValueError:
+            usable = False
+        if not usable:
             raise ConfigError("SORA_JWT_JWKS_URL must be https://… or http://…")
         self._url = url
         self._fresh = fresh

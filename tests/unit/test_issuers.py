@@ -174,7 +174,7 @@ def test_what_is_no_document_is_told(document: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["file:///etc/keys.json", "ftp://host/keys", "keys.json", "https://", "gopher://x"]
+    "url", ["file:///etc/keys.json", "ftp://host/keys", "keys.json", "https://", "http://["]
 )
 def test_a_document_comes_by_http(url: str) -> None:
     with pytest.raises(ConfigError, match="SORA_JWT_JWKS_URL"):
