@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,13 +11,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from flask import Flask
+from flask import Flask, request, session
 from flask.testing import FlaskClient
+from flask_sqlalchemy import SQLAlchemy
 
-from sora import Principal, Sora, cli
+from sora import Principal, Sora
 from sora.config import Config
 from sora.errors import ConfigError
-from sora.store import schema
 from sora.web.service import Service
 from tests.api.conftest import running
 from tests.support.host import URL_PREFIX, create_host
@@ -24,6 +25,7 @@ from tests.support.host import notes as plain
 from tests.support.server import ENCRYPTION_KEYS
 from tests.support.simulator import Simulator
 from tests.support.sse import Frame, Parser
+from tests.support.tables import README
 from tests.support.user import DIARY, text_of
 from tests.support.waiting import wait_until
 
@@ -394,26 +396,29 @@ def test_what_cannot_be_streamed_is_said_to_the_programmer(
         Sora().stream(source, **how)
 
 
-def test_the_tables_come_into_their_database_beside_theirs(database_url: str, tmp_path: Path) -> None:
-    """`flask sora db-upgrade`: theirs has an `alembic_version` with a revision of the same name as ours."""
-    url = Config(database_url=database_url).database
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(sa.text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
-        connection.execute(sa.text("INSERT INTO alembic_version VALUES ('0001')"))
-    settings = {"SORA_OPENAI_API_KEY": "k", "SORA_ENCRYPTION_KEYS": ENCRYPTION_KEYS}
-    app = create_host(url, settings | {"SORA_INSTANCE_PATH": str(tmp_path / "instance")})
-    try:
-        for _ in range(2):
-            done = app.test_cli_runner().invoke(cli.group, ["db-upgrade"])
-            assert done.exit_code == 0, done.output
-        tables = sa.inspect(engine).get_table_names()
-        assert {"runs", "journal", schema.VERSION_TABLE} <= set(tables)
-        with engine.connect() as connection:
-            assert connection.scalar(sa.text("SELECT version_num FROM alembic_version")) == "0001"
-    finally:
-        app.extensions["sora"].engine.database.close()
-        engine.dispose()
+def test_the_lines_of_the_readme_work(bare: Callable[..., Flask], sqlite_url: str) -> None:
+    section = README.read_text("utf-8").partition("\n## In an existing Flask app\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    app = bare(SORA_OPENAI_API_KEY="k")
+    app.config.update(SECRET_KEY="s", SQLALCHEMY_DATABASE_URI=sqlite_url)
+    app.add_url_rule(
+        "/login/<name>", "login", lambda name: session.update(user=name) or name, methods=["POST"]
+    )
+
+    class chat:
+        @staticmethod
+        def stream(question: str) -> Iterator[str]:
+            yield from (question, "!")
+
+    given = {"app": app, "db": SQLAlchemy(app), "session": session, "request": request, "chat": chat}
+    exec("\n".join(blocks), given)
+    with running(app):
+        client = signed_in(app, "보라")
+        run_id, frames = stream(client, "/tell", json={"question": "왜"})
+        assert text_of(frames) == ended(client, run_id)["text"] == "왜!"
+        assert ended(client, run_id)["kind"] == "tell"
+    with app.app_context():
+        given["db"].engine.dispose()  # type: ignore[attr-defined]
 
 
 def test_a_stream_that_ends_says_nothing_in_the_log(
