@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket as sockets
 import threading
 import time
 import weakref
@@ -13,7 +12,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from sora import metrics
@@ -24,9 +22,11 @@ from sora.engine.loop import Loop
 from sora.engine.outbox import Deliver, Outbox
 from sora.engine.pipeline import Ended, Pipeline
 from sora.engine.producer import Producer
-from sora.engine.readers import Reader, Readers
+from sora.engine.reader import Reader
+from sora.engine.readers import Readers
 from sora.engine.recovery import Recovery
 from sora.engine.spool import Spool
+from sora.engine.worker import GivenUp, Worker
 from sora.errors import (
     Conflict,
     Draining,
@@ -39,7 +39,7 @@ from sora.errors import (
     TooManyRuns,
 )
 from sora.events import ORIGIN, Cursor, text_of
-from sora.store import sealed, workers
+from sora.store import workers
 from sora.store.crypto import Keyring
 from sora.store.database import Database
 from sora.store.runs import Run, RunStore, new_id, now
@@ -51,8 +51,6 @@ logger = logging.getLogger(__name__)
 engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 _SWEEP = 0.25  # seconds between two looks for readers that hung up and runs without readers
-_BEAT = 1.0  # seconds between two signs of life of an idle worker, at most
-_STAMP = 1.0  # seconds between two signs that a run of another worker is read here
 _WRAP_UP = 5.0  # seconds kept back from a drain, for saving what is interrupted
 _READ = 1000
 
@@ -69,10 +67,6 @@ class Order:
     idempotency_key: str | None = None
     ticket: str | None = None
     retry_of: str | None = None
-
-
-class GivenUp(Exception):
-    """This worker was declared dead by another one."""
 
 
 class Engine:
@@ -98,22 +92,16 @@ class Engine:
         self.store = RunStore(keyring)
         self.log = DatabaseLog(database, keyring)
         self.readers = Readers(send_timeout=config.send_timeout)
+        self.worker = Worker(self)
         self.recovery = Recovery(self)
         self.spool = Spool(self, config.instance / "spool")
         self.outbox = Outbox(self, deliver) if deliver is not None else None
         self.draining = False
-        self.worker_id = ""
-        self.missing_keys: Sequence[str] = ()  # encryption keys that the database needs and we have not
+        self.producers: dict[str, Producer] = {}  # the runs produced here
         self._pipelines = {pipeline.kind: pipeline for pipeline in pipelines}
-        self._producers: dict[str, Producer] = {}
-        self._fresh: set[str] = set()  # runs not yet marked as running
-        self._reads: dict[str, int] = {}
         self._loops: list[Loop] = []
         self._starting = threading.Lock()
         self._pid = 0
-        self._beat = min(_BEAT, config.lease / 4)
-        self._beat_at = 0.0
-        self._stamped_at = 0.0
         engines.add(self)
 
     # -- life ----------------------------------------------------------------------------------------------------------
@@ -125,14 +113,14 @@ class Engine:
                 return
             self._pid = os.getpid()
             self._loops = [
-                Loop("journal", self.config.journal_interval, self.round),
-                Loop("sweep", _SWEEP, self._sweep),
-                Loop("recovery", self._beat, self.recovery.step),
+                Loop("journal", self.config.journal_interval, self.worker.round),
+                Loop("sweep", _SWEEP, self.worker.sweep),
+                Loop("recovery", self.worker.interval, self.recovery.step),
             ]
             if self.outbox is not None:
                 self._loops.append(Loop("outbox", 0.0, self.outbox.step))
             try:
-                self._register()
+                self.worker.register()
             except StoreError:
                 logger.warning("the database does not answer; runs start once it does")
             for loop in self._loops:
@@ -146,22 +134,22 @@ class Engine:
         self.draining = True
         wrap_up = min(_WRAP_UP, grace / 2)
         outbox = self.outbox
-        self._wait(lambda: not self._producers and (outbox is None or outbox.idle), grace - wrap_up)
-        for producer in list(self._producers.values()):
+        self._wait(lambda: not self.producers and (outbox is None or outbox.idle), grace - wrap_up)
+        for producer in list(self.producers.values()):
             producer.interrupt()
-        self._wait(lambda: not self._producers, wrap_up / 2)
-        for producer in list(self._producers.values()):
+        self._wait(lambda: not self.producers, wrap_up / 2)
+        for producer in list(self.producers.values()):
             producer.spool()
-        self._wait(lambda: not self._producers, wrap_up / 2)
+        self._wait(lambda: not self.producers, wrap_up / 2)
         for reader in self.readers.all():
             if reader.run.id in self.log.remote():
                 reader.leave("shutdown")
         for loop in self._loops:
             loop.stop(timeout=1.0)
         try:
-            self.round()
+            self.worker.round()
             with self.database.write() as session:
-                workers.give_up(session, self.worker_id)
+                workers.give_up(session, self.worker.id)
         except (StoreError, GivenUp):
             pass  # the others will see that our lease stands still
 
@@ -176,8 +164,8 @@ class Engine:
             database = False
         return {
             "database": database,
-            "log": database and bool(self.worker_id),
-            "keys": not self.missing_keys,
+            "log": database and bool(self.worker.id),
+            "keys": not self.worker.missing_keys,
             "provider": not self._pipelines
             or bool(self.config.openai_api_key or self.config.openai_base_url),
             "accepting": not self.draining,
@@ -202,7 +190,7 @@ class Engine:
             owner=order.owner,
             kind=order.kind,
             status="pending",
-            worker=self.worker_id,
+            worker=self.worker.id,
             epoch=1,
             locale=order.locale,
             on_disconnect=order.on_disconnect or self.config.on_disconnect or pipeline.on_disconnect,
@@ -215,7 +203,7 @@ class Engine:
         )
         producer = Producer(self, run, pipeline, order.request)
         # Known before it is in the database, so that recovery never takes it for a run without a producer.
-        self._producers[run_id] = producer
+        self.producers[run_id] = producer
         try:
             with self.database.write() as session:
                 added = self.store.add(
@@ -225,11 +213,11 @@ class Engine:
                     ticket_expires_at=time.time() + self.config.ticket_ttl if order.ticket else None,
                 )
         except BaseException:
-            self._producers.pop(run_id, None)
+            self.producers.pop(run_id, None)
             self.recovery.doubt(run_id)
             raise
         if not added:
-            self._producers.pop(run_id, None)
+            self.producers.pop(run_id, None)
             earlier = self._earlier(order, mac_of)
             if earlier is None:
                 raise Overloaded  # it was deleted in between
@@ -238,7 +226,7 @@ class Engine:
             self.log.begin(run_id, order.owner)
         except LogError:
             pass  # we were given up meanwhile; the producer finds out in the same way, and ends
-        self._fresh.add(run_id)
+        self.worker.fresh.add(run_id)
         metrics.runs_started.labels(order.kind).inc()
         metrics.active_runs.inc()
         # Not a Thread object: nobody joins it, and there may be thousands.
@@ -282,7 +270,7 @@ class Engine:
         if not run.final:
             with self.database.write() as session:
                 self.store.request_cancel(session, run_id)
-            if (producer := self._producers.get(run_id)) is not None:
+            if (producer := self.producers.get(run_id)) is not None:
                 producer.cancel()
         return run
 
@@ -327,14 +315,13 @@ class Engine:
 
     def produces(self, run_id: str) -> bool:
         """Whether the run's producer lives in this process."""
-        return run_id in self._producers
+        return run_id in self.producers
 
     def produced(self, producer: Producer) -> None:
         """A producer has come to its end."""
-        if self._producers.pop(producer.run.id, None) is not None:
+        if self.producers.pop(producer.run.id, None) is not None:
             metrics.active_runs.dec()
-        self._fresh.discard(producer.run.id)
-        self._reads.pop(producer.run.id, None)
+        self.worker.fresh.discard(producer.run.id)
 
     # -- readers -------------------------------------------------------------------------------------------------------
 
@@ -369,7 +356,7 @@ class Engine:
             closed=self._reader_closed,
         )
         self.readers.add(reader, socket=socket)
-        if (producer := self._producers.get(run.id)) is not None:
+        if (producer := self.producers.get(run.id)) is not None:
             producer.left_at = None
             if producer.saving is not None:
                 reader.tell(producer.saving)
@@ -402,127 +389,18 @@ class Engine:
 
     def _reader_closed(self, reader: Reader) -> None:
         self.readers.remove(reader)
-        if (producer := self._producers.get(reader.run.id)) is not None:
+        if (producer := self.producers.get(reader.run.id)) is not None:
             producer.left_at = time.monotonic()
-
-    # -- background ----------------------------------------------------------------------------------------------------
-
-    def round(self) -> None:
-        """One turn of the journal: our sign of life, all new events of all our runs, and what others want of them, in one
-        transaction. Then a look at the runs that are read here and produced elsewhere."""
-        due = time.monotonic() - self._beat_at >= self._beat
-        if self._producers or due or self.log.behind():
-            try:
-                self._write_journal()
-            except GivenUp:
-                self._start_over()
-            except IntegrityError:
-                self.log.forget_owners()
-                raise
-        self.log.poll()
-
-    def _write_journal(self) -> None:
-        if not self.worker_id:
-            self._register()
-            if not self.worker_id:
-                return
-        fresh, reads = list(self._fresh), self._read_elsewhere()
-        with self.database.write() as session:
-            if not workers.beat(session, self.worker_id):
-                raise GivenUp
-            written = self.log.flush(session)
-            if fresh:
-                self.store.begin(session, fresh)
-            if reads:
-                self.store.stamp_reads(session, reads)
-            wishes = self.store.wishes(session, self.worker_id) if self._producers else ()
-        written()
-        self._fresh.difference_update(fresh)
-        deaf = time.monotonic() - self._beat_at > 2 * _STAMP
-        self._beat_at = time.monotonic()
-        for run_id, cancel, count in wishes:
-            if (producer := self._producers.get(run_id)) is not None:
-                if cancel:
-                    producer.cancel()
-                if count != producer.reads_elsewhere or deaf:
-                    producer.reads_elsewhere = count
-                    producer.left_at = self._beat_at
-
-    def _read_elsewhere(self) -> Sequence[str]:
-        """Runs to stamp as being read here, once a second: those that end with their last reader, wherever that is."""
-        if time.monotonic() - self._stamped_at < _STAMP:
-            return ()
-        self._stamped_at = time.monotonic()
-        remote = set(self.log.remote())
-        return list(
-            {r.run.id for r in self.readers.all() if r.run.on_disconnect == "cancel" and r.run.id in remote}
-        )
-
-    def _sweep(self) -> None:
-        self.readers.sweep()
-        self.log.tidy()
-        for producer in list(self._producers.values()):
-            if self._orphaned(producer):
-                producer.cancel()
-
-    def _orphaned(self, producer: Producer) -> bool:
-        """Whether a run that should end with its client has been without a reader, on any worker, for the grace."""
-        if producer.run.on_disconnect != "cancel" or producer.left_at is None:
-            return False
-        if self.readers.of(producer.run.id):
-            return False
-        if not producer.reads_elsewhere:
-            return time.monotonic() - producer.left_at >= self.config.orphan_grace
-        # Readers elsewhere are heard of through the database, now and then: silence counts only while that answers.
-        return self._beat_at - producer.left_at >= self.config.orphan_grace + 2 * _STAMP
-
-    def _start_over(self) -> None:
-        """We were given up: what we hold belongs to others now. Drop it, cut its readers, and begin as a new worker."""
-        logger.warning("worker %s: was given up by another worker; starting over", self.worker_id)
-        self.worker_id = ""
-        for producer in list(self._producers.values()):
-            producer.drop()
-            for reader in self.readers.of(producer.run.id):
-                reader.leave("shutdown")
-            self.log.drop(producer.run.id, epoch=producer.run.epoch)
-        self._register()
-
-    def _register(self) -> None:
-        worker = new_id()
-        with self.database.write() as session:
-            missing = sealed.missing(session, self.keyring)
-            if not missing:
-                key = self.keyring.names[0]
-                sealed.enlist(session, key)
-                workers.register(session, worker, host=sockets.gethostname(), pid=os.getpid(), key=key)
-        if missing:
-            self._refuse(missing)
-            return
-        self.missing_keys = ()
-        self.worker_id = worker
-
-    def _refuse(self, missing: Sequence[str]) -> None:
-        """Keys were taken out of the settings: too early if something needs them still. Say so once, and start no run."""
-        if self.missing_keys == missing:
-            return
-        for key in missing:
-            if needing := sealed.release(self.database, key):
-                words = "%d fields (and workers) still need the key %s, which is not in SORA_ENCRYPTION_KEYS"
-                logger.error(words, needing, key)
-        self.missing_keys = missing
 
     def _admit(self, owner: str) -> None:
         if self.draining:
             raise Draining(retry_after=5)
-        if not self.worker_id:
+        if not self.worker.id:
             raise Overloaded(retry_after=2)
         limit, own = self.config.max_runs, self.config.max_runs_per_principal
-        if limit and len(self._producers) >= limit:
+        if limit and len(self.producers) >= limit:
             raise Overloaded(retry_after=2)
-        if (
-            own
-            and sum(1 for producer in list(self._producers.values()) if producer.run.owner == owner) >= own
-        ):
+        if own and sum(1 for producer in list(self.producers.values()) if producer.run.owner == owner) >= own:
             raise TooManyRuns(retry_after=2)
 
     def _earlier(self, order: Order, mac_of: bytes) -> Run | None:

@@ -84,7 +84,7 @@ class Outbox:
     def _claim(self) -> None:
         """Claim what is due, and begin its delivery."""
         engine, room = self._engine, _AT_ONCE - len(self._under_way)
-        worker = engine.worker_id
+        worker = engine.worker.id
         if engine.draining or not worker or room <= 0:
             return
         with engine.database.read() as session:

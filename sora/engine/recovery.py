@@ -48,7 +48,7 @@ class Recovery:
 
     def step(self) -> None:
         """One look. Raises StoreError, and starts counting afresh, when the database is away."""
-        if not self._engine.worker_id:
+        if not self._engine.worker.id:
             return  # nothing can be taken; least of all what we have no key for
         try:
             self._engine.spool.replay()
@@ -73,7 +73,7 @@ class Recovery:
             for worker, lease in found
         }
         for worker, (lease, since) in self._seen.items():
-            if now - since >= lease_time and worker != self._engine.worker_id:
+            if now - since >= lease_time and worker != self._engine.worker.id:
                 with self._engine.database.write() as session:
                     given_up = workers.give_up(session, worker, lease=lease)
                 if given_up:
@@ -98,11 +98,11 @@ class Recovery:
         engine = self._engine
         self.doubt(run.id)
         with engine.database.write() as session:
-            taken = engine.store.take(session, run, engine.worker_id)
+            taken = engine.store.take(session, run, engine.worker.id)
         if not taken:
             self._doubtful.pop(run.id, None)
             return
-        run = replace(run, epoch=run.epoch + 1, worker=engine.worker_id)
+        run = replace(run, epoch=run.epoch + 1, worker=engine.worker.id)
         try:
             text = text_of(self.events(run))
         except (UnreadableError, msgspec.DecodeError, LogExpired) as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from flask import Response
 
-from sora.engine.readers import Reader
+from sora.engine.reader import Reader
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

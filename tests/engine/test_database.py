@@ -206,7 +206,7 @@ def test_readers_hold_no_connection(workers: Workers) -> None:
     for client in clients[:50]:
         client.end()
         assert client.events[-1] == "cancelled"
-    other.round()
+    other.worker.round()
     for client in clients[50:]:
         client.end()
         assert client.events[-1] == "cancelled"

@@ -82,5 +82,5 @@ def test_the_worker_is_known_to_be_gone(sqlite_workers: Workers) -> None:
     engine.stop(grace=1.0)
 
     with other.database.read() as session:
-        assert session.scalar(sa.select(WorkerRow.alive).where(WorkerRow.id == engine.worker_id)) is False
+        assert session.scalar(sa.select(WorkerRow.alive).where(WorkerRow.id == engine.worker.id)) is False
     assert read(other, begin(other)).events[-1] == "done"

@@ -49,7 +49,7 @@ def test_without_its_key_a_run_is_left_to_those_who_have_it(
     told(first, run, 20)
     without = engine(workers, [K2], tmp_path / "without")
     try:
-        assert without.health()["keys"] is False and not without.worker_id
+        assert without.health()["keys"] is False and not without.worker.id
         assert "still need the key k1" in caplog.text
         with pytest.raises(Overloaded):
             without.begin(order())

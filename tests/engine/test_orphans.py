@@ -95,7 +95,7 @@ def test_a_reader_on_another_worker_counts_also_while_it_cannot_be_heard(sqlite_
     engine, other = sqlite_workers(database=Unreliable, lease=30.0), sqlite_workers(lease=30.0)
     run = begin(engine, STALLED, on_disconnect="cancel")
     remote = Client(other, run).until(4)
-    wait_until(lambda: engine._producers[run.id].reads_elsewhere, what="the other worker's sign")
+    wait_until(lambda: engine.producers[run.id].reads_elsewhere, what="the other worker's sign")
     engine.database.loses = lambda: "commit"  # type: ignore[attr-defined]
     stays(engine, run.id, seconds=2.6)
     engine.database.loses = lambda: ""  # type: ignore[attr-defined]

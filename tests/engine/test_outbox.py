@@ -123,7 +123,7 @@ class TestAReview:
         entry_id = put(engine, OWNER, 271828)
         with engine.database.read() as session:
             payload = session.scalar(sa.select(OutboxRow.payload))
-            (entry,) = OUTBOX.due(session, engine.worker_id, limit=1)
+            (entry,) = OUTBOX.due(session, engine.worker.id, limit=1)
         assert payload and b"271828" not in payload
         assert (entry.id, OUTBOX.open(entry).content) == (entry_id, msgspec.Raw(b'{"body":"271828"}'))
 
@@ -302,18 +302,18 @@ class TestAWorker:
         one, two = workers(), workers()
         put(one, OWNER)
         with one.database.read() as session:
-            (entry,) = OUTBOX.due(session, one.worker_id, limit=9)
+            (entry,) = OUTBOX.due(session, one.worker.id, limit=9)
         with one.database.write() as session:
-            first = OUTBOX.claim(session, one.worker_id, entry)
+            first = OUTBOX.claim(session, one.worker.id, entry)
         with two.database.write() as session:
-            assert OUTBOX.claim(session, two.worker_id, entry) is None
-            assert not OUTBOX.due(session, two.worker_id, limit=9)
+            assert OUTBOX.claim(session, two.worker.id, entry) is None
+            assert not OUTBOX.due(session, two.worker.id, limit=9)
         assert first is not None and first.attempts == 1
         with one.database.write() as session:
             # One that was given up meanwhile claims nothing; a claim whose reply was lost is one's own.
             assert OUTBOX.claim(session, "given-up", first) is None
-            assert OUTBOX.due(session, one.worker_id, limit=9) and not OUTBOX.due(
-                session, one.worker_id, limit=9, but=[entry.id]
+            assert OUTBOX.due(session, one.worker.id, limit=9) and not OUTBOX.due(
+                session, one.worker.id, limit=9, but=[entry.id]
             )
             assert OUTBOX.delivered(session, first) and not OUTBOX.delivered(session, first)
 

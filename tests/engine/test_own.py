@@ -169,7 +169,7 @@ def test_many_at_once(engine: Engine) -> None:
     tales = ["".join(f"{tale}-{piece} " for piece in range(20)) for tale in range(20)]
     runs = [begin_own(engine, iter(tale)) for tale in tales]
     assert [engine.text(ended(engine, run)) for run in runs] == tales
-    wait_until(lambda: not engine._producers, what="the producers' end")
+    wait_until(lambda: not engine.producers, what="the producers' end")
 
 
 def gevents() -> bool:

@@ -199,7 +199,7 @@ class TestAReset:
         die(engine)
         run = begin(engine, "sim-n500-d10")
         told(engine, run, 6)
-        engine.round()
+        engine.worker.round()
         client = Client(engine, run, format=format)
         client.until(len(engine.recovery.events(run)) + 5)
         client.leave()

@@ -60,7 +60,7 @@ class TestAWorkerThatDies:
 
         assert 0.4 <= time.monotonic() - died_at < 3.0
         assert (saved.status, saved.error_code, saved.epoch) == ("interrupted", "interrupted", 2)
-        assert (saved.worker, saved.finish_reason) == (other.worker_id, "error")
+        assert (saved.worker, saved.finish_reason) == (other.worker.id, "error")
         assert other.text(saved) == held != ""
         remote.end()
         assert remote.error is None and remote.events[-1] == "error" and len(remote.terminals) == 1
@@ -105,7 +105,7 @@ class TestAWorkerThatDies:
         runs = [begin(dying, "sim-n9-d0-stall3") for _ in range(12)]
         for run in runs:
             told(dying, run, 4)
-        dying.round()
+        dying.worker.round()
         die(dying)
         others = [workers(lease=0.5) for _ in range(3)]
         clients = [Client(others[n % 3], run) for n, run in enumerate(runs)]
@@ -124,13 +124,13 @@ class TestAWorkerThatDies:
         client = Client(paused, run).until(5)
         die(paused)
         other = workers(lease=0.5)
-        saved, old = ended(other, run), paused.worker_id
+        saved, old = ended(other, run), paused.worker.id
 
-        paused.round()
+        paused.worker.round()
 
         client.end()
         assert isinstance(client.error, ConnectionResetError) and not client.terminals
-        assert paused.worker_id not in ("", old, other.worker_id)
+        assert paused.worker.id not in ("", old, other.worker.id)
         wait_until(lambda: not paused.produces(run.id), what="the old producer's end")
         rest = read(other, run, cursor=client.cursor, resumed=True)
         assert shown(client.frames + rest.frames) == other.text(saved)
@@ -139,18 +139,18 @@ class TestAWorkerThatDies:
         assert read(paused, run).text == other.text(saved)
         again = begin(paused)
         assert read(paused, again).events[-1] == "done"
-        assert ended(other, again).worker == paused.worker_id
+        assert ended(other, again).worker == paused.worker.id
 
     def test_before_its_first_round_drops_what_it_had_not_begun(self, sqlite_workers: Workers) -> None:
         paused, other = sqlite_workers(), sqlite_workers(lease=0.5)
         die(paused)
-        wait_until(lambda: not alive(other, paused.worker_id), what="its giving up")
+        wait_until(lambda: not alive(other, paused.worker.id), what="its giving up")
         run = begin(paused, "sim-headers9000")
         saved = ended(other, run)
-        paused.round()
+        paused.worker.round()
 
         wait_until(lambda: not paused.produces(run.id))
-        paused.round()
+        paused.worker.round()
         assert saved.status == "interrupted"
         assert [row[:3] for row in journal(other, run)] == [(1, 1, 2)]
         assert read(paused, run).events == ["error"]
@@ -159,7 +159,7 @@ class TestAWorkerThatDies:
         engine = sqlite_workers(database=Unreliable)
 
         def given_up() -> str:
-            for run_id, producer in list(engine._producers.items()):
+            for run_id, producer in list(engine.producers.items()):
                 producer.drop()
                 engine.log.drop(run_id, epoch=1)
             return ""
@@ -192,13 +192,13 @@ def alive(engine: Engine, worker: str) -> bool:
 
 def test_workers_that_live_keep_their_runs(sqlite_workers: Workers) -> None:
     idle, busy = sqlite_workers(lease=0.4), sqlite_workers(lease=0.4)
-    ids = idle.worker_id, busy.worker_id
+    ids = idle.worker.id, busy.worker.id
     run = begin(busy, "sim-n60-d20")
     until = time.monotonic() + 1.5
-    wait_until(lambda: time.monotonic() > until and idle._beat_at > until)
+    wait_until(lambda: time.monotonic() > until and idle.worker.beat_at > until)
 
-    assert (idle.worker_id, busy.worker_id) == ids
-    assert alive(busy, idle.worker_id) and alive(idle, busy.worker_id)
+    assert (idle.worker.id, busy.worker.id) == ids
+    assert alive(busy, idle.worker.id) and alive(idle, busy.worker.id)
     assert ended(idle, run).status == "completed"
 
 
@@ -229,7 +229,7 @@ class TestADatabaseThatIsAway:
     ) -> None:
         leave, come_back = away
         engine, other = (postgres_workers(database_timeout=0.4) for _ in range(2))
-        ids = engine.worker_id, other.worker_id
+        ids = engine.worker.id, other.worker.id
         runs = [begin(engine, f"sim-n{20 + 4 * n}-d20") for n in range(8)]
         clients = [Client(engine, run) for run in runs]
         remote = [Client(other, run).until(2) for run in runs[:4]]
@@ -256,7 +256,7 @@ class TestADatabaseThatIsAway:
         for run, client in zip(runs, remote, strict=False):
             assert client.text == engine.text(ended(engine, run))
         assert "progress" in late.events
-        assert (engine.worker_id, other.worker_id) == ids
+        assert (engine.worker.id, other.worker.id) == ids
         assert unfinished(other) == 0
 
     def test_answers_again_by_itself(
@@ -352,7 +352,7 @@ class TestALostReply:
         runs = [begin(dying, "sim-n9-d0-stall3") for _ in range(3)]
         for run in runs:
             told(dying, run, 4)
-        dying.round()
+        dying.worker.round()
         die(dying)
         other = workers(database=Unreliable, lease=0.5)
         other.database.loses = lambda: chances.choice(["", "", "reply", "commit"])  # type: ignore[attr-defined]

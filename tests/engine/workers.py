@@ -146,7 +146,7 @@ class Workers:
 
     def close(self) -> None:
         for engine in self._engines:
-            for producer in list(engine._producers.values()):
+            for producer in list(engine.producers.values()):
                 producer.interrupt()
         for engine in self._engines:
             engine.stop(grace=2.0)

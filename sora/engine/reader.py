@@ -1,0 +1,284 @@
+"""The way out: a reader follows one run's log from a cursor and yields bytes in one wire format."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import msgspec
+
+from sora import metrics
+from sora.engine.log import EventLog
+from sora.engine.signal import Signal
+from sora.errors import Internal, LogExpired, NotFound, StoreError, message
+from sora.events import (
+    ORIGIN,
+    Cancelled,
+    Cursor,
+    Delta,
+    Done,
+    Error,
+    Event,
+    Reset,
+    Shared,
+    Span,
+    Started,
+    is_terminal,
+)
+from sora.store.crypto import UnreadableError
+from sora.store.runs import Run
+from sora.wire import Encoder, sse
+
+logger = logging.getLogger(__name__)
+
+_LIMIT = 1000  # events in one write
+_LOOK_AGAIN = 0.5  # seconds between two tries to read a log that does not answer
+
+
+class Sink(Protocol):
+    """A client's socket that can be written to from any greenlet, by one at a time."""
+
+    def offer(self, piece: bytes) -> bytes:
+        """Send without waiting; returns what did not go, which goes to `finish` before anything else. Raises OSError."""
+        ...
+
+    def finish(self, rest: bytes) -> None:
+        """Send the rest of what was offered; blocks cooperatively. Raises OSError."""
+        ...
+
+
+class Reader:
+    """One client's view of one run: iterate it for frames, `close` it when the response ends.
+
+    The opening block comes at once, then whatever is in the log after the cursor, all that is ready in one piece, then
+    each event as it arrives; a heartbeat after every `heartbeat` seconds of silence. It ends after exactly one
+    terminal event, or, without one, when the client is gone; when this process may not serve the run any more it raises
+    ConnectionResetError, so that the end of the body cannot be taken for success. Blocks between pieces, cooperatively
+    under gevent; holds no database connection meanwhile.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        encoder: Encoder,
+        *,
+        log: EventLog,
+        cursor: Cursor = ORIGIN,
+        ids: bool = True,
+        opening_id: str | None = None,
+        heartbeat: float = 15.0,
+        ping: bool = False,
+        until: float | None = None,
+        saved: Callable[[], tuple[Run, str]],
+        closed: Callable[[Reader], None],
+    ) -> None:
+        self.run = run
+        self.aside: Event | None = None  # told to this reader alone, without a number
+        self.socket: Any = None
+        self.socket_fd: int | None = None
+        self._encoder = encoder
+        self._log = log
+        self._cursor = cursor
+        self._ids = ids
+        self._opening = sse.comment(b"open", id=opening_id.encode() if opening_id else None)
+        self._heartbeat = heartbeat
+        self._beat = sse.PING if ping else sse.HEARTBEAT
+        self._until = until
+        self._saved = saved
+        self._closed: Callable[[Reader], None] | None = closed
+        self._exit = ""
+        self._signal = Signal()
+        self._silent_since = 0.0
+        self.sink: Sink | None = None  # set by a server that can be written to without its own greenlet
+        self._waiting = False  # caught up and waiting: only then the sink may be offered frames
+        self._pushed = 0
+        self._rest = b""  # what the sink did not take; goes out before anything else
+        self._unfollow = log.follow(run.id, self._notice)
+
+    def leave(self, exit: str) -> None:
+        """Make the reader end from any thread: `gone` (the client left) or `shutdown` (cut, so that the client resumes)."""
+        self._exit = self._exit or exit
+        self._signal.set()
+
+    def tell(self, event: Event) -> None:
+        """Show this reader an event that is not in the log."""
+        self.aside = event
+        self._signal.set()
+
+    def close(self) -> None:
+        """Stop following; idempotent."""
+        closed, self._closed = self._closed, None
+        if closed is not None:
+            self._unfollow()
+            metrics.pushed.inc(self._pushed)
+            metrics.readers_left.labels(self._exit or "gone").inc()
+            closed(self)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._opening
+        self._silent_since = time.monotonic()
+        while not self._exit:
+            if self._until is not None and time.monotonic() >= self._until:
+                self._exit = "deadline"
+                yield self._problem("unauthorized", "token_expired")
+                return
+            chunk, ended = self._next()
+            if chunk:
+                yield chunk
+                self._silent_since = time.monotonic()
+            if ended:
+                self._exit = "ended"
+                return
+            if chunk:
+                continue
+            timeout = self._silent_since + self._heartbeat - time.monotonic()
+            if self._until is not None:
+                timeout = min(timeout, self._until - time.monotonic())
+            if not self._wait(timeout) and time.monotonic() - self._silent_since >= self._heartbeat:
+                yield self._beat
+                self._silent_since = time.monotonic()
+        if self._exit == "shutdown":
+            raise ConnectionResetError(errno.ECONNRESET, "the reader was cut")
+
+    def _wait(self, timeout: float) -> bool:
+        """Until something may be new, at most `timeout` seconds; meanwhile frames may be pushed past us."""
+        self._waiting = self.sink is not None
+        woken = self._signal.wait(timeout)
+        self._waiting = False
+        if self._rest and self.sink is not None:
+            rest, self._rest = self._rest, b""
+            self.sink.finish(rest)
+        return woken
+
+    def _notice(self, span: Span | None) -> None:
+        """The log has grown. Runs in the appender's thread: it pushes what is ready if it can, else wakes the reader."""
+        if span is None or not self._waiting or not self._push(span):
+            self._waiting = False
+            self._signal.set()
+
+    def _push(self, span: Span) -> bool:
+        """Hand what is new to the sink; whether the reader may sleep on. Never blocks or raises."""
+        if span.first != self._cursor.seq + 1 or self._exit or self.aside is not None:
+            return False
+        if not span.events or is_terminal(span.events[-1]):
+            return False  # the reader's own greenlet writes the end, and ends
+        try:
+            chunk = self._encode(span)
+            if chunk and self.sink is not None:
+                self._rest = self.sink.offer(chunk)
+        except Exception as error:
+            if not isinstance(error, OSError):
+                logger.error("run %s: push failed: %s", self.run.id, type(error).__name__)
+            self._exit = self._exit or "gone"
+            return False
+        self._cursor = span.end
+        if chunk:
+            self._pushed += 1
+            self._silent_since = time.monotonic()
+        return not self._rest
+
+    def _next(self) -> tuple[bytes, bool]:
+        """All that is ready, and whether it is the end."""
+        aside, self.aside = self.aside, None
+        chunk = self._encoder.encode(aside, None) if aside is not None else b""
+        try:
+            more, ended = self._logged()
+        except StoreError:
+            # The database is away: heartbeats go on, and we look again.
+            if not self._exit:
+                self._signal.wait(_LOOK_AGAIN)
+            return chunk, False
+        except (UnreadableError, msgspec.DecodeError) as error:
+            logger.error("run %s: log cannot be read: %s", self.run.id, type(error).__name__)
+            return chunk + self._problem(Internal.code, Internal.code), True
+        except NotFound:
+            return chunk + self._problem(NotFound.code, NotFound.code), True
+        return chunk + more, ended
+
+    def _logged(self) -> tuple[bytes, bool]:
+        """What the log holds after the cursor, and whether it is the end."""
+        try:
+            span = self._log.read(self.run.id, self._cursor, _LIMIT)
+        except LogExpired:
+            return self._replay()
+        chunk = b""
+        if span.first <= self._cursor.seq:
+            chunk, ended = self._reset(Cursor(span.epoch, span.first - 1))
+            if ended:
+                return chunk, True
+        elif span.first > self._cursor.seq + 1:
+            logger.error("run %s: gap in the log after %d", self.run.id, self._cursor.seq)
+            return self._problem(Internal.code, Internal.code), True
+        if not span.events:
+            return chunk, False
+        chunk += self._encode(span)
+        self._cursor = span.end
+        return chunk, is_terminal(span.events[-1])
+
+    def _encode(self, span: Span) -> bytes:
+        if not isinstance(span, Shared):
+            return self._frames(span)
+        # The same events in the same format are the same bytes, for every reader of the run.
+        key = type(self._encoder), self._ids
+        frames = span.frames.get(key)
+        if frames is None:
+            frames = span.frames[key] = self._frames(span)
+        return frames
+
+    def _frames(self, span: Span) -> bytes:
+        encode = self._encoder.encode
+        if not self._ids:
+            return b"".join([encode(event, None) for event in span.events])
+        prefix = f"{self.run.id}:{span.epoch}-".encode()
+        return b"".join(
+            [encode(event, b"%b%d" % (prefix, seq)) for seq, event in enumerate(span.events, span.first)]
+        )
+
+    def _reset(self, to: Cursor) -> tuple[bytes, bool]:
+        """Tell the client to drop what came after `to`; a format that cannot say so ends with `interrupted`."""
+        metrics.resets.inc()
+        self._cursor = to
+        if self._encoder.resets:
+            return self._encoder.encode(Reset(to.seq), f"{self.run.id}:{to.epoch}-{to.seq}".encode()), False
+        return self._encoder.encode(Reset(to.seq), f"{self.run.id}:end".encode()), True
+
+    def _replay(self) -> tuple[bytes, bool]:
+        """The run from what was saved, its log being gone."""
+        run, text = self._saved()
+        if self._cursor == Cursor(run.epoch, run.last_seq or 0):
+            return b"", True
+        chunk = b""
+        if self._cursor.seq > 0:
+            chunk, ended = self._reset(Cursor(run.epoch, 0))
+            if ended:
+                return chunk, True
+        chunk += self._encode(Span(run.epoch, 1, [Started(run.kind)]))
+        events = saved_events(run, text)
+        chunk += self._encode(Span(run.epoch, (run.last_seq or 0) - len(events) + 1, events))
+        return chunk, True
+
+    def _problem(self, code: str, reason: str) -> bytes:
+        """An error that ends this reader, not its run."""
+        return self._encoder.encode(
+            Error(code, message(reason, self.run.locale), code not in (Internal.code, NotFound.code)), None
+        )
+
+
+def saved_events(run: Run, text: str) -> list[Event]:
+    """The events of a finished run as far as its row can tell: the whole text as one delta, usage, and the end."""
+    events: list[Event] = []
+    if text:
+        events.append(Delta(0, text))
+    if run.usage is not None:
+        events.append(run.usage)
+    if run.status == "completed":
+        events.append(Done(run.finish_reason or "stop"))
+    elif run.status == "cancelled":
+        events.append(Cancelled())
+    else:
+        code = run.error_code or Internal.code
+        events.append(Error(code, message(code, run.locale), code not in (Internal.code, "content_filter")))
+    return events

@@ -1,0 +1,150 @@
+"""This process as a worker: its lease, its turns of the journal, and its look at who still reads."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket as sockets
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import IntegrityError
+
+from sora.engine.producer import Producer
+from sora.store import sealed, workers
+from sora.store.runs import new_id
+
+if TYPE_CHECKING:
+    from sora.engine.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+_BEAT = 1.0  # seconds between two signs of life of an idle worker
+_STAMP = 1.0  # seconds between two signs that a run of another worker is read here
+
+
+class GivenUp(Exception):
+    """This worker was declared dead by another one."""
+
+
+class Worker:
+    """One process among those that share the database. Its lease moves with each turn of its journal; one whose lease stands
+    still is given up by the others, and begins again under another id. `id` is empty until it is registered."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.id = ""
+        self.missing_keys: Sequence[str] = ()  # encryption keys that the database needs and we have not
+        self.fresh: set[str] = set()  # runs not yet marked as running
+        self.interval = min(_BEAT, engine.config.lease / 4)  # seconds between two signs of life
+        self.beat_at = 0.0
+        self._stamped_at = 0.0
+        self._engine = engine
+
+    def round(self) -> None:
+        """One turn of the journal: our sign of life, all new events of all our runs, and what others want of them, in one
+        transaction. Then a look at the runs that are read here and produced elsewhere."""
+        due = time.monotonic() - self.beat_at >= self.interval
+        if self._engine.producers or due or self._engine.log.behind():
+            try:
+                self._write_journal()
+            except GivenUp:
+                self._start_over()
+            except IntegrityError:
+                self._engine.log.forget_owners()
+                raise
+        self._engine.log.poll()
+
+    def _write_journal(self) -> None:
+        if not self.id:
+            self.register()
+            if not self.id:
+                return
+        fresh, reads = list(self.fresh), self._read_elsewhere()
+        with self._engine.database.write() as session:
+            if not workers.beat(session, self.id):
+                raise GivenUp
+            written = self._engine.log.flush(session)
+            if fresh:
+                self._engine.store.begin(session, fresh)
+            if reads:
+                self._engine.store.stamp_reads(session, reads)
+            wishes = self._engine.store.wishes(session, self.id) if self._engine.producers else ()
+        written()
+        self.fresh.difference_update(fresh)
+        deaf = time.monotonic() - self.beat_at > 2 * _STAMP
+        self.beat_at = time.monotonic()
+        for run_id, cancel, count in wishes:
+            if (producer := self._engine.producers.get(run_id)) is not None:
+                if cancel:
+                    producer.cancel()
+                if count != producer.reads_elsewhere or deaf:
+                    producer.reads_elsewhere = count
+                    producer.left_at = self.beat_at
+
+    def _read_elsewhere(self) -> Sequence[str]:
+        """Runs to stamp as being read here, once a second: those that end with their last reader, wherever that is."""
+        if time.monotonic() - self._stamped_at < _STAMP:
+            return ()
+        self._stamped_at = time.monotonic()
+        remote = set(self._engine.log.remote())
+        return list(
+            {
+                r.run.id
+                for r in self._engine.readers.all()
+                if r.run.on_disconnect == "cancel" and r.run.id in remote
+            }
+        )
+
+    def sweep(self) -> None:
+        self._engine.readers.sweep()
+        self._engine.log.tidy()
+        for producer in list(self._engine.producers.values()):
+            if self._orphaned(producer):
+                producer.cancel()
+
+    def _orphaned(self, producer: Producer) -> bool:
+        """Whether a run that should end with its client has been without a reader, on any worker, for the grace."""
+        if producer.run.on_disconnect != "cancel" or producer.left_at is None:
+            return False
+        if self._engine.readers.of(producer.run.id):
+            return False
+        if not producer.reads_elsewhere:
+            return time.monotonic() - producer.left_at >= self._engine.config.orphan_grace
+        # Readers elsewhere are heard of through the database, now and then: silence counts only while that answers.
+        return self.beat_at - producer.left_at >= self._engine.config.orphan_grace + 2 * _STAMP
+
+    def _start_over(self) -> None:
+        """We were given up: what we hold belongs to others now. Drop it, cut its readers, and begin as a new worker."""
+        logger.warning("worker %s: was given up by another worker; starting over", self.id)
+        self.id = ""
+        for producer in list(self._engine.producers.values()):
+            producer.drop()
+            for reader in self._engine.readers.of(producer.run.id):
+                reader.leave("shutdown")
+            self._engine.log.drop(producer.run.id, epoch=producer.run.epoch)
+        self.register()
+
+    def register(self) -> None:
+        worker = new_id()
+        with self._engine.database.write() as session:
+            missing = sealed.missing(session, self._engine.keyring)
+            if not missing:
+                key = self._engine.keyring.names[0]
+                sealed.enlist(session, key)
+                workers.register(session, worker, host=sockets.gethostname(), pid=os.getpid(), key=key)
+        if missing:
+            self._refuse(missing)
+            return
+        self.missing_keys = ()
+        self.id = worker
+
+    def _refuse(self, missing: Sequence[str]) -> None:
+        """Keys were taken out of the settings: too early if something needs them still. Say so once, and start no run."""
+        if self.missing_keys == missing:
+            return
+        for key in missing:
+            if needing := sealed.release(self._engine.database, key):
+                words = "%d fields (and workers) still need the key %s, which is not in SORA_ENCRYPTION_KEYS"
+                logger.error(words, needing, key)
+        self.missing_keys = missing
