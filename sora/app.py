@@ -16,7 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sora.config import Config, load, require_secrets
 from sora.engine.app_server import AppServer
-from sora.engine.engine import Engine, engines
+from sora.engine.engine import Engine
 from sora.errors import ConfigError, SoraError
 from sora.pipelines.review import ReviewPipeline
 from sora.providers.chat_completions import ChatCompletions
@@ -191,13 +191,6 @@ def _url(app: Flask, db: Any) -> str:
 
 
 def _service(config: Config, *, reviewing: bool) -> Service:
-    for other in engines:
-        if (
-            other.config.instance.resolve() == config.instance.resolve()
-            and other.config.database != config.database
-        ):
-            # One would take the other's spooled endings for its own.
-            raise ConfigError("two applications with two databases need a SORA_INSTANCE_PATH each")
     tokens = Tokens(config)
     keyring = Keyring(config.encryption_keys)
     config.instance.mkdir(mode=0o700, parents=True, exist_ok=True)

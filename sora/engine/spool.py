@@ -26,6 +26,7 @@ class _Entry(msgspec.Struct, frozen=True):
     epoch: int
     ending: Ending
     events: list[Logged]
+    database: str = ""
 
 
 class Spool:
@@ -34,12 +35,19 @@ class Spool:
     def __init__(self, engine: Engine, folder: Path) -> None:
         self._engine = engine
         self._folder = folder
+        self._database = engine.database.url.render_as_string()  # without its password
 
     def put(self, run: Run, ending: Ending, events: Sequence[Event]) -> None:
         """Keep a run's ending and its whole log, the terminal event included. Blocks for a disk write."""
         self._folder.mkdir(parents=True, exist_ok=True)
         plain = msgspec.json.encode(
-            {"run_id": run.id, "epoch": run.epoch, "ending": ending, "events": events}
+            {
+                "run_id": run.id,
+                "epoch": run.epoch,
+                "ending": ending,
+                "events": events,
+                "database": self._database,
+            }
         )
         path = self._folder / f"{run.id}-{run.epoch}"
         draft = path.with_suffix(".part")
@@ -80,7 +88,8 @@ class Spool:
         with engine.database.write() as session:
             run = engine.store.find(session, entry.run_id)
             if run is None:
-                return True
+                # It was deleted; or another application keeps its spool here too, and the run is in that one's database.
+                return entry.database in ("", self._database)
             ttl, epoch, saved = engine.config.run_ttl, run.epoch, False
             if run.epoch > entry.epoch:
                 # Another worker has taken the run meanwhile: what it saves is a part of what we hold.

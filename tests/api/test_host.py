@@ -369,13 +369,6 @@ def test_two_applications_in_one_process(bare: Callable[..., Flask], tmp_path: P
             assert text_of(frames) == name
             items = client.get(f"/{name}/api/runs").get_json()["items"]
             assert [run["id"] for run in items] == [run_id]
-        with pytest.raises(ConfigError, match="SORA_INSTANCE_PATH"):
-            sora.init_app(
-                bare("one"),
-                db=f"sqlite:///{tmp_path / 'third'}",
-                principal_loader=anybody,
-                endpoints=["runs"],
-            )
 
 
 @pytest.mark.parametrize(

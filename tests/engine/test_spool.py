@@ -24,6 +24,7 @@ from tests.engine.workers import (
     told,
 )
 from tests.support.postgres import Postgres
+from tests.support.simulator import Simulator
 from tests.support.waiting import wait_until
 
 
@@ -173,3 +174,24 @@ def test_a_database_that_hangs_does_not_keep_the_ending_from_the_disk(
     wait_until(lambda: back.get(run.id, owner=OWNER).final, what="the end")
     assert back.get(run.id, owner=OWNER).status == "completed"
     assert back.text(back.get(run.id, owner=OWNER)) == client.text
+
+
+def test_another_application_that_spools_in_the_same_folder_leaves_it_alone(
+    sqlite_workers: Workers, simulator: Simulator, tmp_path: Path
+) -> None:
+    engine = sqlite_workers(database=Unreliable)
+    run = begin(engine, "sim-n60-d5")
+    client = spooled(engine, run)
+    others = Workers(
+        f"sqlite:///{tmp_path / 'other.sqlite3'}", model_url=simulator.url, folder=engine.config.instance
+    )
+    other = others()
+    try:
+        other.spool.replay()
+        assert len(files(engine)) == 1
+    finally:
+        others.close()
+
+    again = sqlite_workers()
+    assert again.text(ended(again, run)) == client.text
+    wait_until(lambda: not files(again), what="an empty spool")
