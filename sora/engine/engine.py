@@ -366,7 +366,7 @@ class Engine:
         """Whether a final run has no frame with data left after `cursor` in this format."""
         if not run.final:
             return False
-        if cursor == Cursor(run.epoch, run.last_seq or 0):
+        if cursor.epoch >= run.epoch and cursor.seq >= (run.last_seq or 0):
             return True
         encoder = FORMATS[format](run.locale)
         while True:

@@ -71,4 +71,4 @@ def test_what_is_below_a_process_ends_with_it(tmp_path: Path) -> None:
     (child,) = wait_until(lambda: process.children(running.pid), what="the child")
     process.signal_quietly(child, signal.SIGSTOP)
     process.stop(running, sig=signal.SIGKILL)
-    assert not process.alive(child)
+    wait_until(lambda: not process.alive(child), what="the child's end")
