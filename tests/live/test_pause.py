@@ -53,7 +53,7 @@ def kept(stream: Stream, rest: Stream) -> str:
 @pytest.mark.parametrize(
     ("database_url", "tokens"),
     # An answer that goes on when the worker wakes, and one that has ended meanwhile: it would be saved at once.
-    [("sqlite", 1500), ("postgresql", 120)],
+    [("sqlite", 1500), ("postgresql", 250)],
     indirect=["database_url"],
 )
 def test_a_worker_that_wakes_after_its_lease_writes_nothing_more(
