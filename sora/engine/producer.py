@@ -15,7 +15,7 @@ from sora import metrics
 from sora.engine.cleaner import Cleaner
 from sora.engine.generation import Call, CallCancelled, Drawn, Finished, Generate, Generated, Piece
 from sora.engine.pipeline import Ended, Pipeline
-from sora.errors import ContentFilter, Internal, Interrupted, LogError, RunError, StoreError, message
+from sora.errors import ContentFilter, Internal, Interrupted, LogError, RunError, StaleEpoch, StoreError, message
 from sora.events import Cancelled, Delta, Done, Error, Event, Progress, Started, Usage, is_terminal
 from sora.store.runs import Ending, Run
 
@@ -109,8 +109,12 @@ class Producer:
                 Ending(status, "".join(self._texts), 0, finish_reason, error_code, self._usage, self._model),
             )
         except LogError:
-            # The epoch is not ours any more; whoever took it ends the run.
+            # The epoch is not ours any more; whoever took it ends the run. What our readers saw may not be in it: they are
+            # cut, and come back to what is.
             logger.warning("run %s: taken over by another worker", self.run.id)
+            for reader in self._engine.readers.of(self.run.id):
+                reader.leave("shutdown")
+            self._engine.log.drop(self.run.id, epoch=self.run.epoch)
         except Exception as error:
             logger.error("run %s: producer failed: %s\n%s", self.run.id, type(error).__name__, _frames(error))
             # Recovery ends it with what the journal holds, as if its worker had died.
@@ -267,17 +271,21 @@ class Producer:
                 self._engine.log.append(self.run.id, self.run.epoch, [terminal])
                 self._count(ending.status)
             else:
-                # Somebody else has decided, or our own commit's reply was lost: readers get what the journal says.
+                # It has ended already, in our epoch (our own commit's reply was lost): readers get what the journal says.
                 self._engine.log.drop(self.run.id)
             return
 
     def _end(self, terminal: Event, ending: Ending, *, saves: bool) -> bool:
+        """False: it has ended already. Raises StaleEpoch when another worker has taken it."""
         engine = self._engine
         with engine.database.write() as session:
             last = engine.log.stage(session, self.run.id, self.run.epoch, terminal)
             if not engine.store.end(
                 session, self.run, replace(ending, last_seq=last), ttl=engine.config.run_ttl
             ):
+                row = engine.store.find(session, self.run.id)
+                if row is not None and row.epoch != self.run.epoch:
+                    raise StaleEpoch
                 session.rollback()
                 return False
             if saves:

@@ -67,7 +67,11 @@ class OpenAIClient:
             waiting_now.reset(token)
         ours: Body | None = response.extensions.get(BODY)
         if ours is None or response.headers.get("content-encoding", "identity") != "identity":
-            return Decoded(response, waiting)
+            try:
+                return Decoded(response, waiting)
+            except BaseException:
+                response.close()
+                raise
         # The body alone: the response holds its request, and with it the whole prompt, for as long as it lives.
         return ours
 

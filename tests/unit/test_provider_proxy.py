@@ -7,7 +7,7 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -22,6 +22,8 @@ from tests.support.simulator import Simulator
 class Proxy(socketserver.StreamRequestHandler):
     """A forward proxy for one request with an http:// URL, as plain as they come."""
 
+    server: Server
+
     def handle(self) -> None:
         method, url, version = self.rfile.readline().decode().split()
         head = [f"{method} {urlsplit(url).path} {version}\r\n".encode()]
@@ -29,6 +31,7 @@ class Proxy(socketserver.StreamRequestHandler):
             if not line.lower().startswith(b"connection:"):
                 head.append(line)
         head.append(b"Connection: close\r\n")
+        self.server.asked()
         (length,) = (int(line.split(b":")[1]) for line in head if line.lower().startswith(b"content-length"))
         host, port = urlsplit(url).hostname, urlsplit(url).port
         with socket.create_connection((host, port)) as upstream:
@@ -43,6 +46,7 @@ class Proxy(socketserver.StreamRequestHandler):
 
 class Server(socketserver.ThreadingTCPServer):
     daemon_threads = False  # closing the server waits for them
+    asked: Callable[[], None] = staticmethod(lambda: None)  # called at each request, before it goes on
 
 
 @pytest.fixture
@@ -92,3 +96,13 @@ def test_deadlines_and_cancelling_reach_through_it(simulator: Simulator, proxy: 
         ask(simulator, "sim-stall3", call)
     timer.join()
     assert time.monotonic() - started < 2
+
+
+def test_cancelled_before_the_headers_it_leaves_no_connection_open(
+    simulator: Simulator, proxy: Server
+) -> None:
+    call = a_call()
+    proxy.asked = call.cancel
+    with pytest.raises(CallCancelled):
+        ask(simulator, "sim-stall3", call)
+    # A socket left open is a ResourceWarning, and thereby a failure.
