@@ -15,7 +15,16 @@ from sora import metrics
 from sora.engine.cleaner import Cleaner
 from sora.engine.generation import Call, CallCancelled, Drawn, Finished, Generate, Generated, Piece
 from sora.engine.pipeline import Ended, Pipeline
-from sora.errors import ContentFilter, Internal, Interrupted, LogError, RunError, StaleEpoch, StoreError, message
+from sora.errors import (
+    ContentFilter,
+    Internal,
+    Interrupted,
+    LogError,
+    RunError,
+    StaleEpoch,
+    StoreError,
+    message,
+)
 from sora.events import Cancelled, Delta, Done, Error, Event, Progress, Started, Usage, is_terminal
 from sora.store.runs import Ending, Run
 
