@@ -99,6 +99,9 @@ Logged = (
     Started | Progress | Reasoning | Delta | Source | Metadata | Usage | Result | Done | Error | Cancelled
 )
 
+Extra = Source | Metadata | Result
+EXTRAS = (Source, Metadata, Result)  #: what a run says beside its text, kept as long as that
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(list[Logged])
 

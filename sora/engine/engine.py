@@ -22,7 +22,7 @@ from sora.engine.loop import Loop
 from sora.engine.outbox import Deliver, Outbox
 from sora.engine.pipeline import Ended, Pipeline
 from sora.engine.producer import Producer
-from sora.engine.reader import Reader
+from sora.engine.reader import Reader, saved_events
 from sora.engine.readers import Readers
 from sora.engine.recovery import Recovery
 from sora.engine.spool import Spool
@@ -34,12 +34,14 @@ from sora.errors import (
     LogExpired,
     NotFound,
     Overloaded,
+    RequestError,
     RunActive,
     StoreError,
     TooManyRuns,
 )
-from sora.events import ORIGIN, Cursor, text_of
+from sora.events import ORIGIN, Cursor, Event, text_of
 from sora.store import workers
+from sora.store.attachments import Attachment
 from sora.store.crypto import Keyring
 from sora.store.database import Database
 from sora.store.runs import Run, RunStore, new_id, now
@@ -67,6 +69,7 @@ class Order:
     idempotency_key: str | None = None
     ticket: str | None = None
     retry_of: str | None = None
+    files: Sequence[Attachment] = ()
 
 
 class Engine:
@@ -212,6 +215,11 @@ class Engine:
                     ticket=order.ticket,
                     ticket_expires_at=time.time() + self.config.ticket_ttl if order.ticket else None,
                 )
+                if added:
+                    pipeline.begin(session, run, order.request, order.files)
+        except RequestError:
+            self.producers.pop(run_id, None)
+            raise
         except BaseException:
             self.producers.pop(run_id, None)
             self.recovery.doubt(run_id)
@@ -380,12 +388,12 @@ class Engine:
                 return True
             cursor = span.end
 
-    def _saved(self, run_id: str) -> tuple[Run, str]:
+    def _saved(self, run_id: str) -> tuple[Run, Sequence[Event]]:
         with self.database.read() as session:
             run = self.store.find(session, run_id)
         if run is None:
             raise NotFound
-        return run, self.store.text_of(run)
+        return run, saved_events(run, self.store.text_of(run), self.store.extras_of(run))
 
     def _reader_closed(self, reader: Reader) -> None:
         self.readers.remove(reader)

@@ -12,13 +12,22 @@ import msgspec
 from sora.events import Metadata, Progress, Reasoning, Result, Source, Usage
 
 
+class Image(msgspec.Struct, frozen=True):
+    """A picture for the model to look at."""
+
+    media_type: str
+    content: bytes
+
+
 class Message(msgspec.Struct, frozen=True):
     role: Literal["system", "user", "assistant"]
     content: str
+    images: tuple[Image, ...] = ()
 
 
 class Generate(msgspec.Struct, frozen=True, kw_only=True):
-    """One model call: the conversation and its parameters. `models` are tried in this order."""
+    """One model call: the conversation and its parameters. `models` are tried in this order. With `web_search` the model may
+    look things up on the web, where the provider has that."""
 
     messages: tuple[Message, ...]
     models: tuple[str, ...]
@@ -26,6 +35,7 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float
     top_p: float
     locale: str = "ko"
+    web_search: bool = False
 
 
 class Finished(msgspec.Struct, frozen=True):

@@ -25,7 +25,19 @@ from sora.errors import (
     StoreError,
     message,
 )
-from sora.events import Cancelled, Delta, Done, Error, Event, Progress, Started, Usage, is_terminal
+from sora.events import (
+    EXTRAS,
+    Cancelled,
+    Delta,
+    Done,
+    Error,
+    Event,
+    Extra,
+    Progress,
+    Started,
+    Usage,
+    is_terminal,
+)
 from sora.store.runs import Ending, Run
 
 if TYPE_CHECKING:
@@ -57,6 +69,7 @@ class Producer:
         self._stopped = threading.Event()
         self._cleaner = Cleaner()
         self._texts: list[str] = []
+        self._extras: list[Extra] = []
         self._usage: Usage | None = None
         self._model: str | None = None
         self._started_at = time.monotonic()
@@ -115,7 +128,16 @@ class Producer:
                 return
             self._finish(
                 terminal,
-                Ending(status, "".join(self._texts), 0, finish_reason, error_code, self._usage, self._model),
+                Ending(
+                    status,
+                    "".join(self._texts),
+                    0,
+                    finish_reason,
+                    error_code,
+                    self._usage,
+                    self._model,
+                    tuple(self._extras),
+                ),
             )
         except LogError:
             # The epoch is not ours any more; whoever took it ends the run. What our readers saw may not be in it: they are
@@ -135,7 +157,7 @@ class Producer:
     def _generate(self) -> tuple[Event, str | None, str | None, str]:
         """Everything but the terminal event, which is returned with finish reason, error code and status."""
         finish_reason = "stop"
-        steps = self._pipeline.steps(self._request, locale=self.run.locale)
+        steps = self._pipeline.steps(self.run, self._request)
         try:
             self._append([Started(self.run.kind)])
             answer: Generated | None = None
@@ -233,6 +255,7 @@ class Producer:
 
     def _append(self, events: Sequence[Event]) -> None:
         # What came with a cancellation is not lost: it was produced, and the text holds it.
+        self._extras += [event for event in events if isinstance(event, EXTRAS)]
         self._engine.log.append(self.run.id, self.run.epoch, events)
         self._check()
 
@@ -298,7 +321,9 @@ class Producer:
                 session.rollback()
                 return False
             if saves:
-                self._pipeline.save(session, Ended(self.run, self._request, ending.status, ending.text))
+                self._pipeline.save(
+                    session, Ended(self.run, self._request, ending.status, ending.text, ending.extras)
+                )
         return True
 
     def _count(self, status: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -22,6 +22,7 @@ from sora.events import (
     Done,
     Error,
     Event,
+    Extra,
     Reset,
     Shared,
     Span,
@@ -72,7 +73,7 @@ class Reader:
         heartbeat: float = 15.0,
         ping: bool = False,
         until: float | None = None,
-        saved: Callable[[], tuple[Run, str]],
+        saved: Callable[[], tuple[Run, Sequence[Event]]],
         closed: Callable[[Reader], None],
     ) -> None:
         self.run = run
@@ -247,7 +248,7 @@ class Reader:
 
     def _replay(self) -> tuple[bytes, bool]:
         """The run from what was saved, its log being gone."""
-        run, text = self._saved()
+        run, events = self._saved()
         if self._cursor == Cursor(run.epoch, run.last_seq or 0):
             return b"", True
         chunk = b""
@@ -256,7 +257,6 @@ class Reader:
             if ended:
                 return chunk, True
         chunk += self._encode(Span(run.epoch, 1, [Started(run.kind)]))
-        events = saved_events(run, text)
         chunk += self._encode(Span(run.epoch, (run.last_seq or 0) - len(events) + 1, events))
         return chunk, True
 
@@ -267,11 +267,13 @@ class Reader:
         )
 
 
-def saved_events(run: Run, text: str) -> list[Event]:
-    """The events of a finished run as far as its row can tell: the whole text as one delta, usage, and the end."""
+def saved_events(run: Run, text: str, extras: Sequence[Extra]) -> list[Event]:
+    """The events of a finished run as far as its row can tell: the whole text as one delta, what it said beside, usage,
+    and the end."""
     events: list[Event] = []
     if text:
         events.append(Delta(0, text))
+    events += extras
     if run.usage is not None:
         events.append(run.usage)
     if run.status == "completed":

@@ -12,7 +12,7 @@ import msgspec
 from sora import metrics
 from sora.engine.pipeline import Ended
 from sora.errors import Interrupted, LogExpired, StoreError, message
-from sora.events import ORIGIN, Cancelled, Error, Event, text_of
+from sora.events import EXTRAS, ORIGIN, Cancelled, Error, Event, text_of
 from sora.store import workers
 from sora.store.crypto import UnreadableError
 from sora.store.runs import Ending, Run
@@ -104,16 +104,18 @@ class Recovery:
             return
         run = replace(run, epoch=run.epoch + 1, worker=engine.worker.id)
         try:
-            text = text_of(self.events(run))
+            events = self.events(run)
         except (UnreadableError, msgspec.DecodeError, LogExpired) as error:
             logger.error("run %s: log cannot be read: %s", run.id, type(error).__name__)
-            text = ""
+            events = []
+        text = text_of(events)
+        extras = tuple(event for event in events if isinstance(event, EXTRAS))
         terminal: Event
         if run.cancel_requested:
-            terminal, ending = Cancelled(), Ending("cancelled", text, 0)
+            terminal, ending = Cancelled(), Ending("cancelled", text, 0, extras=extras)
         else:
             terminal = Error(Interrupted.code, message(Interrupted.code, run.locale), Interrupted.retryable)
-            ending = Ending("interrupted", text, 0, "error", Interrupted.code)
+            ending = Ending("interrupted", text, 0, "error", Interrupted.code, extras=extras)
         ended = False
         try:
             ended = self._save(run, terminal, ending)
@@ -146,7 +148,7 @@ class Recovery:
                 return False
             if saves:
                 request = engine.store.request_of(run)
-                engine.save(session, Ended(run, request, ending.status, ending.text))
+                engine.save(session, Ended(run, request, ending.status, ending.text, ending.extras))
         return True
 
     def events(self, run: Run) -> list[Event]:

@@ -104,7 +104,9 @@ class Spool:
             if saved:
                 engine.log.rewrite(session, run.id, epoch, entry.events)
                 request = engine.store.request_of(run)
-                engine.save(session, Ended(run, request, entry.ending.status, entry.ending.text))
+                engine.save(
+                    session, Ended(run, request, entry.ending.status, entry.ending.text, entry.ending.extras)
+                )
         if saved:
             engine.log.drop(entry.run_id)  # the partial may still be in our memory
         logger.warning("run %s: spooled ending %s", entry.run_id, "saved" if saved else "was not needed")

@@ -16,6 +16,8 @@ from sora.engine.generation import Call, Drawn, Piece
 from sora.engine.pipeline import Ended, Steps
 from sora.errors import Internal, UpstreamTimeout
 from sora.pipelines.pieces import Pieces, typed
+from sora.store.attachments import Attachment
+from sora.store.runs import Run
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,10 @@ class OwnPipeline:
         self._feed = feed
         self._seconds = seconds
 
-    def steps(self, request: bytes, *, locale: str) -> Steps:
+    def begin(self, session: Session, run: Run, request: bytes, files: Sequence[Attachment]) -> None:
+        """The feed is all there is."""
+
+    def steps(self, run: Run, request: bytes) -> Steps:
         try:
             yield Drawn(self._feed.stream, self._seconds)
         finally:

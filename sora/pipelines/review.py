@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from itertools import count
 from typing import Literal
 
@@ -13,8 +14,10 @@ from sora.config import Config
 from sora.engine.generation import Generate, Message
 from sora.engine.pipeline import Ended, Steps
 from sora.pipelines.personas import Personas
+from sora.store.attachments import Attachment
 from sora.store.outbox import Letter, OutboxStore
 from sora.store.reviews import ReviewStore
+from sora.store.runs import Run
 
 
 class ReviewRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,16 +54,21 @@ class ReviewPipeline:
         self._outbox = outbox
         self._personas = Personas(config)
 
-    def steps(self, request: bytes, *, locale: str) -> Steps:
+    def begin(self, session: Session, run: Run, request: bytes, files: Sequence[Attachment]) -> None:
+        """The request is all there is."""
+
+    def steps(self, run: Run, request: bytes) -> Steps:
         review = ReviewRequest.decode(request)
-        prompt = self._personas.prompt(review.type, locale=locale, name=review.name, date=review.review_date)
+        prompt = self._personas.prompt(
+            review.type, locale=run.locale, name=review.name, date=review.review_date
+        )
         yield Generate(
             messages=(Message("system", prompt), Message("user", _fenced(review.body))),
             models=(self._config.model, *self._config.fallback_models),
             max_tokens=self._config.review_max_tokens,
             temperature=self._config.temperature,
             top_p=self._config.top_p,
-            locale=locale,
+            locale=run.locale,
         )
 
     def save(self, session: Session, ended: Ended) -> None:

@@ -12,17 +12,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from sora.errors import Conflict
-from sora.events import Usage
+from sora.events import Extra, Usage
 from sora.store.crypto import Keyring
 from sora.store.models import Base, JournalRow, RunRow, WorkerRow
 
 UNFINISHED = ("pending", "running")
 FINAL = ("completed", "failed", "cancelled", "interrupted")
+_EXTRAS = msgspec.json.Decoder(list[Extra])
 _ALPHABET = string.digits + string.ascii_letters
 
 
@@ -41,7 +43,7 @@ def now() -> dt.datetime:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run's row. `request` and `text` are sealed; `RunStore` opens them."""
+    """One run's row. `request`, `text` and `result` are sealed; `RunStore` opens them."""
 
     id: str
     owner: str
@@ -67,6 +69,7 @@ class Run:
     output_tokens: int | None = None
     total_tokens: int | None = None
     log_expires_at: float | None = None
+    result: bytes | None = None
 
     @property
     def final(self) -> bool:
@@ -93,6 +96,7 @@ class Ending:
     error_code: str | None = None
     usage: Usage | None = None
     model: str | None = None
+    extras: tuple[Extra, ...] = ()
 
 
 _END = sa.update(cast("sa.Table", RunRow.__table__)).where(
@@ -119,6 +123,13 @@ class RunStore:
         if run.text is None:
             return ""
         return self._keyring.open(run.text, table="runs", column="text", row=run.id, owner=run.owner).decode()
+
+    def extras_of(self, run: Run) -> list[Extra]:
+        """What a final run said beside its text."""
+        if run.result is None:
+            return []
+        plain = self._keyring.open(run.result, table="runs", column="result", row=run.id, owner=run.owner)
+        return _EXTRAS.decode(plain)
 
     def add(
         self, session: Session, run: Run, *, ticket: str | None = None, ticket_expires_at: float | None = None
@@ -257,8 +268,14 @@ class RunStore:
         text = self._keyring.seal(
             ending.text.encode(), table="runs", column="text", row=run.id, owner=run.owner
         )
+        result = None
+        if ending.extras:
+            result = self._keyring.seal(
+                msgspec.json.encode(ending.extras), table="runs", column="result", row=run.id, owner=run.owner
+            )
         usage = ending.usage
         return {
+            "result": result,
             "status": ending.status,
             "text": text,
             "last_seq": ending.last_seq,

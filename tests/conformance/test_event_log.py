@@ -30,8 +30,9 @@ from sora.events import ORIGIN, Cancelled, Cursor, Delta, Done, Event, Span, Sta
 from sora.store.crypto import Keyring
 from sora.store.database import Database
 from sora.store.models import Base, JournalRow, RunRow
-from sora.store.runs import Run, RunStore, new_id, now
+from sora.store.runs import RunStore, new_id
 from tests.support.events import AWKWARD, ongoing, terminals
+from tests.support.runs import a_run
 from tests.support.waiting import wait_until
 
 KEYRING = Keyring(["k1:" + base64.b64encode(bytes(range(32))).decode()])
@@ -71,26 +72,10 @@ class JournalHouse:
         return DatabaseLog(self.database, KEYRING)
 
     def new_run(self) -> str:
-        store, run_id = RunStore(KEYRING), new_id()
-        run = Run(
-            id=run_id,
-            owner="보라",
-            kind="review",
-            status="running",
-            worker="w1",
-            epoch=1,
-            locale="ko",
-            on_disconnect="continue",
-            request=b"",
-            request_mac=b"",
-            idempotency_key=None,
-            retry_of=None,
-            cancel_requested=False,
-            created_at=now(),
-        )
+        run = a_run()
         with self.database.write() as session:
-            store.add(session, run)
-        return run_id
+            RunStore(KEYRING).add(session, run)
+        return run.id
 
     def flush(self, log: EventLog) -> None:
         """A whole turn of the journal: written, committed, known to be."""

@@ -25,6 +25,7 @@ from sora.store.database import Database
 from sora.store.models import Base, JournalRow, ReviewRow, RunRow, WorkerRow
 from sora.store.reviews import Position, Review, ReviewStore
 from sora.store.runs import Ending, Run, RunStore, new_id, now
+from tests.support import runs
 
 KEYRING = Keyring(["k1:" + base64.b64encode(bytes(range(32))).decode()])
 RUNS = RunStore(KEYRING)
@@ -51,23 +52,18 @@ def a_run(
     owner: str, *, key: str | None = None, worker: str = "w1", request: bytes = b"{}", **changes: object
 ) -> Run:
     run_id = new_id()
-    run = Run(
-        id=run_id,
-        owner=owner,
-        kind="review",
-        status="pending",
-        worker=worker,
-        epoch=1,
-        locale="ko",
-        on_disconnect="continue",
-        request=RUNS.seal_request(run_id, owner, request),
-        request_mac=KEYRING.mac(request),
-        idempotency_key=key,
-        retry_of=None,
-        cancel_requested=False,
-        created_at=now(),
+    return runs.a_run(
+        owner,
+        **{
+            "id": run_id,
+            "status": "pending",
+            "worker": worker,
+            "request": RUNS.seal_request(run_id, owner, request),
+            "request_mac": KEYRING.mac(request),
+            "idempotency_key": key,
+            **changes,
+        },
     )
-    return replace(run, **changes)  # type: ignore[arg-type]
 
 
 def add_run(database: Database, run: Run) -> Run:

@@ -71,8 +71,10 @@ class TestAWorkerThatDies:
         wait_until(lambda: not dying.produces(run.id), what="the old producer's end")
         assert journal(other, run) == rows and other.get(run.id, owner=OWNER) == saved
         local.end()
-        assert len(local.terminals) == 1 and local.terminals[0].data == remote.terminals[0].data
-        assert local.text == held, "what it was shown beyond was taken back"
+        assert isinstance(local.error, ConnectionResetError) and not local.terminals
+        rest = read(dying, run, cursor=local.cursor)
+        assert [frame.data for frame in rest.terminals] == [remote.terminals[0].data]
+        assert shown(local.frames + rest.frames) == held, "what it was shown beyond was taken back"
 
     def test_leaves_a_run_without_a_word(self, sqlite_workers: Workers) -> None:
         dying = sqlite_workers()

@@ -16,6 +16,7 @@ from sora.events import Metadata, Progress, Result, Started
 from sora.pipelines.review import ReviewRequest
 from sora.store.models import JournalRow, ReviewRow, RunRow
 from sora.store.reviews import ReviewStore
+from sora.store.runs import Run
 from tests.engine.workers import KEYRING, OWNER, Client, Script, Workers, begin, ended, order, read, told
 from tests.support.simulator import Simulator
 from tests.support.waiting import wait_until
@@ -145,8 +146,8 @@ class TestARun:
 
     def test_whose_pipeline_fails_says_so_in_words_of_ours(self, sqlite_workers: Workers) -> None:
         class Broken(Script):
-            def steps(self, request: bytes, *, locale: str):  # type: ignore[no-untyped-def]
-                yield from Script().steps(b"sim-n3-d0", locale=locale)
+            def steps(self, run: Run, request: bytes):  # type: ignore[no-untyped-def]
+                yield from Script().steps(run, b"sim-n3-d0")
                 raise ZeroDivisionError("a secret")
 
         engine = sqlite_workers(Broken())

@@ -22,6 +22,7 @@ from sora.errors import StoreError
 from sora.events import Cursor, Event
 from sora.pipelines.review import ReviewPipeline
 from sora.providers.chat_completions import ChatCompletions
+from sora.store.attachments import Attachment
 from sora.store.crypto import Keyring
 from sora.store.database import Database
 from sora.store.models import Base
@@ -60,7 +61,10 @@ class Script:
     ) -> None:
         self._before, self._after, self._saving = before, after, saving
 
-    def steps(self, request: bytes, *, locale: str) -> Steps:
+    def begin(self, session: Session, run: Run, request: bytes, files: Sequence[Attachment]) -> None:
+        pass
+
+    def steps(self, run: Run, request: bytes) -> Steps:
         yield from self._before
         yield Generate(
             messages=(Message("user", "안녕 🌱"),),
@@ -68,7 +72,7 @@ class Script:
             max_tokens=100,
             temperature=0.7,
             top_p=0.9,
-            locale=locale,
+            locale=run.locale,
         )
         yield from self._after
 

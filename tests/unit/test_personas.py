@@ -18,6 +18,7 @@ from sora.simulator.scripts import parse
 from sora.simulator.text import Answer
 from sora.store.crypto import Keyring
 from sora.store.reviews import ReviewStore
+from tests.support.runs import a_run
 
 DATE = dt.date(2026, 1, 20)
 KEYS = ("k1:" + "A" * 43 + "=",)
@@ -31,7 +32,7 @@ def prompt(config: Config, persona: str, *, locale: str = "ko", name: str = "보
 
 def generate(request: ReviewRequest, *, locale: str = "ko") -> Generate:
     pipeline = ReviewPipeline(Config(fallback_models=("second",)), reviews=ReviewStore(Keyring(KEYS)))
-    step = next(pipeline.steps(request.encode(), locale=locale))
+    step = next(pipeline.steps(a_run(locale=locale), request.encode()))
     assert isinstance(step, Generate)
     return step
 
