@@ -58,7 +58,8 @@ class KeyRow(Base):
 
 
 class RunRow(Base):
-    """One generation. `request`, `text` and `result` are sealed."""
+    """One generation. `request`, `text` and `result` are sealed. `turn` is the number of the message, in the conversation it
+    goes on with, that it answers; `superseded`: it ends when nobody reads it, for the next one waits."""
 
     __tablename__ = "runs"
     __table_args__ = (
@@ -66,6 +67,7 @@ class RunRow(Base):
         Index(None, "worker", "status"),
         Index(None, "owner", "created_at"),
         Index(None, "log_expires_at"),
+        Index(None, "conversation_id", "turn"),
     )
 
     id: Mapped[str] = mapped_column(ID, primary_key=True)
@@ -97,6 +99,9 @@ class RunRow(Base):
     output_tokens: Mapped[int | None] = mapped_column(Integer)
     total_tokens: Mapped[int | None] = mapped_column(Integer)
     log_expires_at: Mapped[float | None] = mapped_column(Float)
+    conversation_id: Mapped[str | None] = mapped_column(ID)
+    turn: Mapped[int | None] = mapped_column(Integer)
+    superseded: Mapped[bool] = mapped_column(default=False)
 
 
 class JournalRow(Base):
@@ -109,6 +114,53 @@ class JournalRow(Base):
     last_seq: Mapped[int] = mapped_column(Integer)
     epoch: Mapped[int] = mapped_column(Integer)
     payload: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class AttachmentRow(Base):
+    """A file that came with a run's request. `name` and `content` are sealed."""
+
+    __tablename__ = "attachments"
+
+    run_id: Mapped[str] = mapped_column(ID, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    media_type: Mapped[str] = mapped_column(String(255))
+    name: Mapped[bytes] = mapped_column(LargeBinary)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ConversationRow(Base):
+    """A conversation; `title` is sealed. `name` is what its owner's client calls it, `run_id` the last run that went on with it,
+    `context_from` the number of the first message that a model still gets to see."""
+
+    __tablename__ = "conversations"
+    __table_args__ = (UniqueConstraint("owner", "name"), Index(None, "owner", "updated_at", "id"))
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    owner: Mapped[str] = mapped_column(OWNER)
+    name: Mapped[str] = mapped_column(String(128))
+    title: Mapped[bytes | None] = mapped_column(LargeBinary)
+    context_from: Mapped[int] = mapped_column(Integer, default=0)
+    run_id: Mapped[str | None] = mapped_column(ID)
+    created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
+    updated_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
+
+
+class MessageRow(Base):
+    """A message of a conversation; `content` and `meta` are sealed. Questions have even numbers, each answer the next one."""
+
+    __tablename__ = "messages"
+    __table_args__ = (UniqueConstraint("conversation_id", "number"),)
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    conversation_id: Mapped[str] = mapped_column(ID, ForeignKey("conversations.id", ondelete="CASCADE"))
+    number: Mapped[int] = mapped_column(Integer)
+    owner: Mapped[str] = mapped_column(OWNER)
+    role: Mapped[str] = mapped_column(String(16))
+    status: Mapped[str] = mapped_column(String(16))
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    meta: Mapped[bytes | None] = mapped_column(LargeBinary)
+    run_id: Mapped[str] = mapped_column(ID)
+    created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
 
 
 class ReviewRow(Base):

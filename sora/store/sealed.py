@@ -15,7 +15,17 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from sora.store.crypto import Keyring, UnreadableError, prefix
 from sora.store.database import Database
-from sora.store.models import JournalRow, KeyRow, OutboxRow, ReviewRow, RunRow, WorkerRow
+from sora.store.models import (
+    AttachmentRow,
+    ConversationRow,
+    JournalRow,
+    KeyRow,
+    MessageRow,
+    OutboxRow,
+    ReviewRow,
+    RunRow,
+    WorkerRow,
+)
 from sora.store.runs import FINAL, insert
 
 _PAGE = 500  # rows looked at in one statement
@@ -72,6 +82,11 @@ SEALED = (
     Sealed(RunRow.text, (RunRow.id,), RunRow.id),
     Sealed(RunRow.result, (RunRow.id,), RunRow.id),
     Sealed(JournalRow.payload, (JournalRow.run_id, JournalRow.first_seq), JournalRow.run_id),
+    Sealed(AttachmentRow.name, (AttachmentRow.run_id, AttachmentRow.position), AttachmentRow.run_id),
+    Sealed(AttachmentRow.content, (AttachmentRow.run_id, AttachmentRow.position), AttachmentRow.run_id),
+    Sealed(ConversationRow.title, (ConversationRow.id,)),
+    Sealed(MessageRow.content, (MessageRow.id,)),
+    Sealed(MessageRow.meta, (MessageRow.id,)),
     Sealed(ReviewRow.body, (ReviewRow.id,)),
     Sealed(ReviewRow.feedback, (ReviewRow.id,)),
     Sealed(OutboxRow.payload, (OutboxRow.id,)),
