@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 _LIMIT = 1000  # events in one write
 _LOOK_AGAIN = 0.5  # seconds between two tries to read a log that does not answer
+_BEFORE_CUT = 0.2  # seconds between the frame of a failure and the cut; at once, a proxy would lose the frame
 
 
 class Sink(Protocol):
@@ -56,9 +57,9 @@ class Reader:
 
     The opening block comes at once, then whatever is in the log after the cursor, all that is ready in one piece, then
     each event as it arrives; a heartbeat after every `heartbeat` seconds of silence. It ends after exactly one
-    terminal event, or, without one, when the client is gone; when this process may not serve the run any more it raises
-    ConnectionResetError, so that the end of the body cannot be taken for success. Blocks between pieces, cooperatively
-    under gevent; holds no database connection meanwhile.
+    terminal event, or, without one, when the client is gone; when this process may not serve the run any more, and after a
+    failure in a format that `cuts`, it raises ConnectionResetError, so that the end of the body cannot be taken for success.
+    Blocks between pieces, cooperatively under gevent; holds no database connection meanwhile.
     """
 
     def __init__(
@@ -109,6 +110,11 @@ class Reader:
         self.aside = event
         self._signal.set()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the client was sent the end of what there is."""
+        return self._exit == "ended"
+
     def close(self) -> None:
         """Stop following; idempotent."""
         closed, self._closed = self._closed, None
@@ -124,14 +130,17 @@ class Reader:
         while not self._exit:
             if self._until is not None and time.monotonic() >= self._until:
                 self._exit = "deadline"
-                yield self._problem("unauthorized", "token_expired")
+                chunk, problem = self._problem("unauthorized", "token_expired")
+                yield chunk
+                self._cut_after(problem)
                 return
-            chunk, ended = self._next()
+            chunk, end = self._next()
             if chunk:
                 yield chunk
                 self._silent_since = time.monotonic()
-            if ended:
+            if end is not None:
                 self._exit = "ended"
+                self._cut_after(end)
                 return
             if chunk:
                 continue
@@ -143,6 +152,12 @@ class Reader:
                 self._silent_since = time.monotonic()
         if self._exit == "shutdown":
             raise ConnectionResetError(errno.ECONNRESET, "the reader was cut")
+
+    def _cut_after(self, end: Event) -> None:
+        """Break the body off where only that tells the client of a failure."""
+        if self._encoder.cuts and type(end) is not Done:
+            time.sleep(_BEFORE_CUT)
+            raise ConnectionResetError(errno.ECONNRESET, "the run did not end well")
 
     def _wait(self, timeout: float) -> bool:
         """Until something may be new, at most `timeout` seconds; meanwhile frames may be pushed past us."""
@@ -181,43 +196,44 @@ class Reader:
             self._silent_since = time.monotonic()
         return not self._rest
 
-    def _next(self) -> tuple[bytes, bool]:
-        """All that is ready, and whether it is the end."""
+    def _next(self) -> tuple[bytes, Event | None]:
+        """All that is ready, and what ended it."""
         aside, self.aside = self.aside, None
         chunk = self._encoder.encode(aside, None) if aside is not None else b""
         try:
-            more, ended = self._logged()
+            more, end = self._logged()
         except StoreError:
             # The database is away: heartbeats go on, and we look again.
             if not self._exit:
                 self._signal.wait(_LOOK_AGAIN)
-            return chunk, False
+            return chunk, None
         except (UnreadableError, msgspec.DecodeError) as error:
             logger.error("run %s: log cannot be read: %s", self.run.id, type(error).__name__)
-            return chunk + self._problem(Internal.code, Internal.code), True
+            more, end = self._problem(Internal.code, Internal.code)
         except NotFound:
-            return chunk + self._problem(NotFound.code, NotFound.code), True
-        return chunk + more, ended
+            more, end = self._problem(NotFound.code, NotFound.code)
+        return chunk + more, end
 
-    def _logged(self) -> tuple[bytes, bool]:
-        """What the log holds after the cursor, and whether it is the end."""
+    def _logged(self) -> tuple[bytes, Event | None]:
+        """What the log holds after the cursor, and what ended it."""
         try:
             span = self._log.read(self.run.id, self._cursor, _LIMIT)
         except LogExpired:
             return self._replay()
         chunk = b""
         if span.first <= self._cursor.seq:
-            chunk, ended = self._reset(Cursor(span.epoch, span.first - 1))
-            if ended:
-                return chunk, True
+            chunk, end = self._reset(Cursor(span.epoch, span.first - 1))
+            if end is not None:
+                return chunk, end
         elif span.first > self._cursor.seq + 1:
             logger.error("run %s: gap in the log after %d", self.run.id, self._cursor.seq)
-            return self._problem(Internal.code, Internal.code), True
+            return self._problem(Internal.code, Internal.code)
         if not span.events:
-            return chunk, False
+            return chunk, None
         chunk += self._encode(span)
         self._cursor = span.end
-        return chunk, is_terminal(span.events[-1])
+        last = span.events[-1]
+        return chunk, last if is_terminal(last) else None
 
     def _encode(self, span: Span) -> bytes:
         if not isinstance(span, Shared):
@@ -238,33 +254,33 @@ class Reader:
             [encode(event, b"%b%d" % (prefix, seq)) for seq, event in enumerate(span.events, span.first)]
         )
 
-    def _reset(self, to: Cursor) -> tuple[bytes, bool]:
+    def _reset(self, to: Cursor) -> tuple[bytes, Event | None]:
         """Tell the client to drop what came after `to`; a format that cannot say so ends with `interrupted`."""
         metrics.resets.inc()
         self._cursor = to
+        reset = Reset(to.seq)
         if self._encoder.resets:
-            return self._encoder.encode(Reset(to.seq), f"{self.run.id}:{to.epoch}-{to.seq}".encode()), False
-        return self._encoder.encode(Reset(to.seq), f"{self.run.id}:end".encode()), True
+            return self._encoder.encode(reset, f"{self.run.id}:{to.epoch}-{to.seq}".encode()), None
+        return self._encoder.encode(reset, f"{self.run.id}:end".encode() if self._ids else None), reset
 
-    def _replay(self) -> tuple[bytes, bool]:
+    def _replay(self) -> tuple[bytes, Event]:
         """The run from what was saved, its log being gone."""
         run, events = self._saved()
         if self._cursor == Cursor(run.epoch, run.last_seq or 0):
-            return b"", True
+            return b"", events[-1]
         chunk = b""
         if self._cursor.seq > 0:
-            chunk, ended = self._reset(Cursor(run.epoch, 0))
-            if ended:
-                return chunk, True
+            chunk, end = self._reset(Cursor(run.epoch, 0))
+            if end is not None:
+                return chunk, end
         chunk += self._encode(Span(run.epoch, 1, [Started(run.kind)]))
         chunk += self._encode(Span(run.epoch, (run.last_seq or 0) - len(events) + 1, events))
-        return chunk, True
+        return chunk, events[-1]
 
-    def _problem(self, code: str, reason: str) -> bytes:
+    def _problem(self, code: str, reason: str) -> tuple[bytes, Event]:
         """An error that ends this reader, not its run."""
-        return self._encoder.encode(
-            Error(code, message(reason, self.run.locale), code not in (Internal.code, NotFound.code)), None
-        )
+        error = Error(code, message(reason, self.run.locale), code not in (Internal.code, NotFound.code))
+        return self._encoder.encode(error, None), error
 
 
 def saved_events(run: Run, text: str, extras: Sequence[Extra]) -> list[Event]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sora.events import Event
-from sora.wire import native, review, text
+from sora.wire import ask, chat, chunks, native, review, text
 
 
 class Encoder(Protocol):
@@ -17,6 +17,8 @@ class Encoder(Protocol):
 
     #: Whether the format can say `reset`; one that cannot says `interrupted` instead, and the stream ends.
     resets: bool
+    #: Whether its clients know a failure by a body that breaks off alone: after the frame of one it is cut (WIRE.md D).
+    cuts: bool
 
     def encode(self, event: Event, id: bytes | None) -> bytes:
         """The frames of an event, the id on the last of them; empty when the format drops the event."""
@@ -28,4 +30,8 @@ FORMATS: dict[str, Callable[[str], Encoder]] = {
     "native": native.Native,
     "review": review.Review,
     "text": text.Text,
+    "chat": chat.Chat,
+    "chat-raw": chat.ChatRaw,
+    "chunks": chunks.Chunks,
+    "ask": ask.Ask,
 }

@@ -13,6 +13,7 @@ _names = {cls: name.encode() for cls, name in type_of.items()}
 
 class Native:
     resets = True
+    cuts = False
 
     def __init__(self, locale: str = "ko") -> None:
         pass  # the words are in the events already

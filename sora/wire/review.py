@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from sora.errors import Interrupted, message
-from sora.events import Cancelled, Delta, Error, Event, Reset
+from sora.events import Delta, Event
+from sora.wire.problem import error_frame
 from sora.wire.sse import frame
 
 _encode = msgspec.json.Encoder().encode
@@ -13,6 +13,7 @@ _encode = msgspec.json.Encoder().encode
 
 class Review:
     resets = False
+    cuts = False
 
     def __init__(self, locale: str = "ko") -> None:
         self._locale = locale
@@ -20,17 +21,4 @@ class Review:
     def encode(self, event: Event, id: bytes | None) -> bytes:
         if type(event) is Delta:
             return frame(b'{"seq":%d,"value":%b}' % (event.index, _encode(event.text)), id=id)
-        problem = problem_of(event, self._locale)
-        return frame(_encode(problem), event=b"error", id=id) if problem else b""
-
-
-def problem_of(event: Event, locale: str) -> dict[str, object] | None:
-    """What a format without events of its own says of a terminal event that is not success, or of a reset."""
-    match event:
-        case Error(code, words, retryable):
-            return {"code": code, "message": words, "retryable": retryable}
-        case Cancelled():
-            return {"code": "cancelled", "message": message("cancelled", locale), "retryable": False}
-        case Reset():
-            return {"code": Interrupted.code, "message": message(Interrupted.code, locale), "retryable": True}
-    return None
+        return error_frame(event, self._locale, id)

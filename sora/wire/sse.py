@@ -24,6 +24,11 @@ def comment(text: bytes, *, id: bytes | None = None) -> bytes:
     return b": %b\nid: %b\n\n" % (text, id) if id is not None else b": %b\n\n" % text
 
 
+def lone_id(id: bytes) -> bytes:
+    """A block of an id alone: nothing is dispatched, but an EventSource goes on after it."""
+    return b"id: %b\n\n" % id
+
+
 def retry(seconds: float) -> bytes:
     """How long an EventSource waits before it connects again."""
     return b"retry: %d\n\n" % int(seconds * 1000)

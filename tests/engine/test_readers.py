@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -241,6 +242,48 @@ class TestAReset:
         assert rest.events == ["error"]
         assert rest.frames[0].json()["code"] == "interrupted"
         assert rest.frames[0].id == f"{run.id}:end"
+
+
+class TestAFormatWhoseClientsKnowNoFailure:
+    """Its body breaks off after the frame of a failure, a moment later; its good end stays clean."""
+
+    def test_ends_cleanly_with_the_run(self, sqlite_workers: Workers) -> None:
+        engine = sqlite_workers()
+        run = begin(engine, "sim-n3-d0")
+
+        assert read(engine, run, format="ask", ids=False).frames[-1].json() == {"type": "done", "content": {}}
+        engine.log.expire(run.id, 0)
+        assert read(engine, run, format="ask").frames[-1].json() == {"type": "done", "content": {}}
+
+    def test_is_cut_after_an_error(self, sqlite_workers: Workers) -> None:
+        engine = sqlite_workers()
+        run = begin(engine, "sim-n9-d0-error4")
+        self.cut(engine, run, "upstream_error")
+        ended(engine, run)
+        self.cut(engine, run, "upstream_error")
+        engine.log.expire(run.id, 0)
+        self.cut(engine, run, "upstream_error")
+
+    def test_is_cut_after_a_cancel_an_expired_token_and_a_reset(self, sqlite_workers: Workers) -> None:
+        engine = sqlite_workers()
+        run = begin(engine, STALLED)
+        told(engine, run, 4)
+        self.cut(engine, run, "unauthorized", until=time.monotonic())
+        engine.cancel(run.id, owner=OWNER)
+        self.cut(engine, run, "cancelled")
+        engine.log.expire(run.id, 0)
+        self.cut(engine, run, "interrupted", cursor=Cursor(1, 2))
+
+    def cut(self, engine: Engine, run: Run, code: str, **how: Any) -> None:
+        client = Client(engine, run, format="ask", ids=False, **how).end()
+        at = time.monotonic()
+
+        assert isinstance(client.error, ConnectionResetError)
+        assert client.frames[-1].json()["type"] == "error"
+        assert client.frames[-1].json()["content"]["code"] == code
+        assert client.frames[-1].id == ""
+        assert [frame.json()["type"] for frame in client.frames].count("error") == 1
+        assert at - client.frames[-1].at >= 0.2, "a proxy would lose the frame"
 
 
 class TestAnExpiredLog:

@@ -46,7 +46,19 @@ SCRIPTS: dict[str, list[Event]] = {
         Delta(4, "a\u2028b\u2029c🌱</script>\t\x07"),
         Delta(5, ""),
         Source("https://example.org/?q=1&r=2", "참고 \u2028 글"),
-        Metadata({"model": "gpt-4.1-mini", "ratio": 0.5, "nested": {"없음": None}}),
+        Metadata(
+            {
+                "sessionId": "s1",
+                "runId": RUN,
+                "usage": {"input": 12, "output": 34, "total": 46},
+                "model": "gpt-4.1-mini",
+                "imageResults": [],
+                "youtubeResults": [],
+                "topicDrifted": False,
+                "ratio": 0.5,
+                "nested": {"없음": None},
+            }
+        ),
         Usage(12, 34, 46),
         Result({"chart_data": [1, 2], "table_data": None}),
         Done("stop"),
@@ -61,8 +73,17 @@ SCRIPTS: dict[str, list[Event]] = {
 }
 
 #: What a format leaves out (WIRE.md, "How each format shows what happens"); everything else it shows.
-_TEXT_ALONE = {Started, Progress, Reasoning, Source, Metadata, Usage, Result, Done}
-DROPPED: dict[str, set[type[Event]]] = {"native": set(), "review": _TEXT_ALONE, "text": _TEXT_ALONE}
+_TEXT_ALONE: set[type[Event]] = {Started, Progress, Reasoning, Source, Metadata, Usage, Result, Done}
+DROPPED: dict[str, set[type[Event]]] = {
+    "native": set(),
+    "review": _TEXT_ALONE,
+    "text": _TEXT_ALONE,
+    "chat": _TEXT_ALONE,  # but for the id of its end
+    "chat-raw": _TEXT_ALONE,
+    "chunks": _TEXT_ALONE - {Done},
+    "ask": _TEXT_ALONE - {Source, Metadata, Done},
+}
+ID_ALONE = {("chat", Done), ("chat-raw", Done)}
 
 SAMPLES: dict[type[Event], Event] = {type(event): event for script in SCRIPTS.values() for event in script}
 
@@ -103,14 +124,17 @@ def test_the_scripts_have_every_event() -> None:
 def test_every_event_is_either_shown_or_dropped(format: str, event: Event) -> None:
     for id in (None, b"r:1-1"):
         shown = FORMATS[format]("ko").encode(event, id)
-        assert (shown == b"") == (type(event) in DROPPED[format])
+        if (format, type(event)) in ID_ALONE:
+            assert shown == (b"" if id is None else b"id: r:1-1\n\n")
+        else:
+            assert (shown == b"") == (type(event) in DROPPED[format])
 
 
 @given(logged | st.builds(Reset, st.integers(0, 999)), st.sampled_from(sorted(FORMATS)))
 def test_any_event_is_one_whole_frame_with_its_id_after_the_data(event: Event, format: str) -> None:
     encoded = FORMATS[format]("en").encode(event, b"r:1-7")
-    if not encoded:
-        assert type(event) in DROPPED[format]
+    if type(event) in DROPPED[format]:
+        assert frames(encoded) == []
         return
     (frame,) = frames(encoded)
 
@@ -145,6 +169,38 @@ def test_a_reviews_values_join_to_the_answer(pieces: list[str]) -> None:
 
 
 @given(texts)
+def test_a_chats_strings_and_chunks_are_the_text(piece: str) -> None:
+    event = Delta(0, piece)
+    (string,), (chunk,), (ask,) = (
+        frames(FORMATS[name]("ko").encode(event, None)) for name in ("chat", "chunks", "ask")
+    )
+
+    assert string.json() == piece
+    assert chunk.json() == {"chunk": piece}
+    assert ask.json() == {"type": "text", "content": piece}
+
+
+@given(texts)
+def test_raw_quotes_hold_the_text_as_it_is(piece: str) -> None:
+    """But for a carriage return, which a browser would not leave as it is."""
+    (frame,) = frames(FORMATS["chat-raw"]("ko").encode(Delta(0, piece), None))
+
+    assert (frame.json() if "\r" in piece else frame.data[1:-1]) == piece
+    assert frame.data[0] == frame.data[-1] == '"'
+
+
+def test_metadata_stands_in_the_content_and_beside_it() -> None:
+    (frame,) = frames(FORMATS["ask"]("ko").encode(SAMPLES[Metadata], None))
+    shown = frame.json()
+    data = SAMPLES[Metadata].data  # type: ignore[attr-defined]
+
+    assert shown.pop("type") == "metadata" and shown.pop("content") == data
+    assert shown == {name: data[name] for name in data if name not in ("ratio", "nested")}
+    (frame,) = frames(FORMATS["ask"]("ko").encode(Metadata({"model": "m"}), None))
+    assert frame.json() == {"type": "metadata", "content": {"model": "m"}, "model": "m"}
+
+
+@given(texts)
 def test_text_has_a_data_line_for_each_line_of_text(piece: str) -> None:
     """As the original wrote it, without a space after the colon: a browser takes one leading space of a line for its own."""
     (frame,) = frames(FORMATS["text"]("ko").encode(Delta(0, piece), None))
@@ -153,7 +209,7 @@ def test_text_has_a_data_line_for_each_line_of_text(piece: str) -> None:
 
 
 @pytest.mark.parametrize("locale", ["ko", "en"])
-@pytest.mark.parametrize("format", ["review", "text"])
+@pytest.mark.parametrize("format", [name for name in FORMATS if name not in ("native", "ask")])
 def test_formats_without_events_of_their_own_say_every_other_end_as_an_error(
     format: str, locale: str
 ) -> None:
@@ -172,7 +228,24 @@ def test_formats_without_events_of_their_own_say_every_other_end_as_an_error(
     assert said[Reset].json() == {
         "code": "interrupted", "message": message("interrupted", locale), "retryable": True,
     }  # fmt: skip
-    assert not encoder.resets
+    assert not encoder.resets and not encoder.cuts
+
+
+@pytest.mark.parametrize("locale", ["ko", "en"])
+def test_ask_says_every_other_end_as_an_error_of_its_own_kind(locale: str) -> None:
+    encoder = FORMATS["ask"](locale)
+    ends = (Error("upstream_timeout", "words", True), Cancelled(), Reset(3))
+    said = [frame.json() for event in ends for frame in frames(encoder.encode(event, None))]
+
+    assert said == [
+        {"type": "error", "content": {"code": code, "message": words, "retryable": retryable}}
+        for code, words, retryable in (
+            ("upstream_timeout", "words", True),
+            ("cancelled", message("cancelled", locale), False),
+            ("interrupted", message("interrupted", locale), True),
+        )
+    ]
+    assert encoder.cuts and not encoder.resets
 
 
 def test_only_native_can_reset() -> None:
