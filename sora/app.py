@@ -26,7 +26,7 @@ from sora.store.models import Base
 from sora.store.outbox import OutboxStore
 from sora.store.reviews import ReviewStore
 from sora.store.schema import MIGRATIONS
-from sora.web import errors, operations, own, pages, reviews, runs, session, tickets
+from sora.web import cors, errors, operations, own, pages, reviews, runs, session, tickets
 from sora.web.auth import Tokens
 from sora.web.service import EXTENSION, PrincipalLoader, Service
 
@@ -73,7 +73,7 @@ class Sora:
         service = _service(config, reviewing="reviews" in mounted)
         prefix = f"/{url_prefix.strip('/')}" if url_prefix.strip("/") else ""
         app.extensions[EXTENSION] = replace(service, principal_loader=principal_loader, url_prefix=prefix)
-        app.register_blueprint(_blueprint(mounted), url_prefix=prefix or None)
+        app.register_blueprint(_blueprint(mounted, config), url_prefix=prefix or None)
         # `stream` refuses in views of the application's own, too.
         app.register_error_handler(SoraError, errors.answer)
 
@@ -156,6 +156,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app.config["SQLALCHEMY_DATABASE_URI"] = settings.database
     Migrate(app, SQLAlchemy(app, metadata=Base.metadata), directory=str(MIGRATIONS))  # for `flask db` alone
     errors.handle(app)
+    cors.allow(app, settings.allowed_origins)
     if proxies := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)  # type: ignore[method-assign]
     return app
@@ -219,13 +220,14 @@ def _app_server(config: Config, tokens: Tokens) -> AppServer:
     return AppServer(config, mint=mint if config.jwt_secret else None)
 
 
-def _blueprint(mounted: Collection[str]) -> Blueprint:
+def _blueprint(mounted: Collection[str], config: Config) -> Blueprint:
     """All our views under one name, so that in somebody else's application our error handling ends where they do."""
     ours = Blueprint("sora", __name__)
     for name in mounted:
         ours.register_blueprint(ENDPOINTS[name])
     errors.handle(ours)
     ours.after_request(_private)
+    cors.allow(ours, config.allowed_origins)
     return ours
 
 

@@ -33,6 +33,10 @@ group.add_command(cli_outbox.group)
 for command in (cli_upkeep.rotate_keys, cli_upkeep.purge, cli_upkeep.doctor):
     group.add_command(command)
 
+# Where the front ends that one develops are served: create-react-app and Next.js, Vite.
+_DEVELOPMENT_ORIGINS = ",".join(
+    f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (3000, 5173)
+)
 _START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 10.0
 _FORWARDED = {signal.SIGINT: signal.SIGINT, signal.SIGTERM: signal.SIGTERM, signal.SIGHUP: signal.SIGTERM}
@@ -161,6 +165,7 @@ def _make_development(instance: Path) -> None:
         "SORA_AUTH": "guest",
         "SORA_JWT_SECRET": secrets.token_urlsafe(48),
         "SORA_ENCRYPTION_KEYS": f"dev:{base64.b64encode(secrets.token_bytes(32)).decode()}",
+        "SORA_ALLOWED_ORIGINS": _DEVELOPMENT_ORIGINS,
     }
     present = read_development(instance)
     lines = [

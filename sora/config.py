@@ -82,7 +82,7 @@ class Config:
     jwt_role_claim: tuple[str, ...] = _setting(("role",), "The claim that holds the user's role, likewise.")
     session_cookie: str = _setting("sora_session", "Name of the session cookie.")
     allowed_origins: tuple[str, ...] = _setting(
-        (), "Other origins whose pages may use the API, comma-separated."
+        (), "Other origins whose pages may use the API (CORS), each written out: https://app.example.com."
     )
     trusted_proxies: int = _setting(0, "How many proxies in front set X-Forwarded-For, -Proto and -Host.")
 
@@ -97,6 +97,10 @@ class Config:
     temperature: float = _setting(0.7, "Sampling temperature.")
     top_p: float = _setting(0.9, "Nucleus sampling.")
     review_max_tokens: int = _setting(1000, "Output tokens of a review.")
+    chat_max_tokens: int = _setting(1000, "Output tokens of a chat's answer.")
+    context_tokens: int = _setting(
+        16_000, "Tokens sent to the model, as Sora counts them: prompt, history and question."
+    )
     connect_timeout: float = _setting(5.0, "Seconds to connect to the model.")
     first_token_timeout: float = _setting(30.0, "Seconds to the first token.")
     gap_timeout: float = _setting(30.0, "Seconds between two tokens.")
@@ -108,6 +112,7 @@ class Config:
         "Prompt of persona T (frank advice): the text, or the path of a file; {name} is the writer's name.",
     )
     prompt_f: str = _setting("", "Prompt of persona F (empathy), likewise.")
+    prompt_chat: str = _setting("", "Prompt of the chat: the text, or the path of a file.")
     locale: str = _setting("ko", "Language where the request does not say.", choices=("ko", "en"))
 
     on_disconnect: str = _setting(
@@ -122,6 +127,9 @@ class Config:
     max_runs_per_principal: int = _setting(0, "Unfinished runs per user and worker; 0: no limit.")
     max_request_bytes: int = _setting(1_048_576, "Bytes of a request body.")
     max_diary_length: int = _setting(20_000, "Characters of a diary entry.")
+    max_message_length: int = _setting(
+        100_000, "Characters of a message to the model, and of each of its history."
+    )
 
     save_to: str = _setting(
         "database",

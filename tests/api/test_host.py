@@ -420,3 +420,16 @@ def test_a_stream_that_ends_says_nothing_in_the_log(
     with caplog.at_level(logging.WARNING):
         stream(bora, "/tales/count/5")
     assert not caplog.records
+
+
+def test_other_origins_are_allowed_on_our_routes_alone(start_host: StartHost) -> None:
+    client = signed_in(start_host(SORA_ALLOWED_ORIGINS="http://localhost:3000"), "보라")
+    page = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST"}
+    for path in ("/notes/", "/no/such/path", f"{URL_PREFIX}/no/such/path"):
+        for response in (client.get(path, headers=page), client.options(path, headers=page)):
+            assert "Access-Control-Allow-Origin" not in response.headers, path
+    for response in (
+        client.get(f"{URL_PREFIX}/api/runs", headers=page),
+        client.options(f"{URL_PREFIX}/api/runs", headers=page),
+    ):
+        assert response.headers["Access-Control-Allow-Origin"] == page["Origin"]

@@ -16,6 +16,7 @@ README = ROOT / "README.md"
 # The reason for each dependency, in one line.
 REASONS = {
     "Flask": "the framework Sora is at home in",
+    "flask-cors": "CORS headers for the origins that are allowed",
     "Flask-Migrate": "`flask db upgrade`",
     "Flask-SQLAlchemy": "hands the standalone application's tables to Flask-Migrate",
     "SQLAlchemy": "one set of statements for SQLite and PostgreSQL",
