@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from cryptography import x509
@@ -119,9 +121,20 @@ def test_what_the_upstream_is_told(start_nginx: StartNginx, upstream: Upstream) 
 
 
 def test_a_long_korean_history_passes(start_nginx: StartNginx, upstream: Upstream) -> None:
-    path = "/api/chat/stream?history=" + "%EA%B0%80" * 6000
+    history = [{"role": role, "content": "가" * 800} for role in ("user", "assistant") * 15]
+    path = "/api/chat/stream?" + urlencode(
+        {"message": "나", "history": json.dumps(history, ensure_ascii=False)}
+    )
+    assert len(path) > 216_000
     with start_nginx(upstream.port) as proxy, streaming(upstream, proxy, path):
         assert upstream.heads[0].startswith(f"GET {path} ")
+
+
+def test_what_is_too_long_is_said_in_words(start_nginx: StartNginx, upstream: Upstream) -> None:
+    with start_nginx(upstream.port) as proxy:
+        answer = request(proxy.url, "/api/chat/stream?history=" + "a" * 300_000)
+    assert answer.status == 414
+    assert answer.headers["Content-Type"] == "application/json" and answer.json()["code"] == "too_large"
 
 
 def test_a_request_is_sent_once(start_nginx: StartNginx, upstream: Upstream) -> None:

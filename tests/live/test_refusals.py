@@ -273,7 +273,7 @@ def test_more_than_nginx_takes(site: Site, simulator: Simulator) -> None:
         status, answer = exchange(url, "\r\n".join(head).encode() + b"\r\n\r\n" + b" " * (60 * MIB))
         assert status == 413
         assert json.loads(answer)["code"] == "too_large"
-    path = f"/api/runs?before={'a' * 100_000}"
+    path = f"/api/runs?before={'a' * 300_000}"
     assert request(site.nginx, path, token=user.token).status == 414
     assert request(site.direct, path, token=user.token).status == 400
     assert simulator.requests() == [] and user.runs() == []
