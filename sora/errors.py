@@ -9,6 +9,7 @@
     │   ├── MethodNotAllowed    405 method_not_allowed
     │   ├── Conflict            409 conflict (an Idempotency-Key reused with another body)
     │   ├── RunActive           409 run_active
+    │   ├── ConversationBusy    409 conversation_busy
     │   ├── TooLarge            413 too_large
     │   ├── UnsupportedMedia    415 unsupported_media_type
     │   ├── RateLimited         429 rate_limited
@@ -83,6 +84,16 @@ class Conflict(RequestError):
 
 class RunActive(RequestError):
     code, status = "run_active", 409
+
+
+class ConversationBusy(RequestError):
+    """`run_id` is the run under way."""
+
+    code, status, retryable = "conversation_busy", 409, True
+
+    def __init__(self, run_id: str = "") -> None:
+        super().__init__()
+        self.run_id = run_id
 
 
 class TooLarge(RequestError):
@@ -182,6 +193,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "This Idempotency-Key was used with another request.",
     ),
     "run_active": ("아직 진행 중인 실행입니다.", "This run has not ended yet."),
+    "conversation_busy": (
+        "이 대화에서 아직 답변이 진행 중입니다.",
+        "An answer is still under way in this conversation.",
+    ),
     "not_repeatable": (
         "이 실행은 여기서 다시 시작할 수 없습니다. 처음 요청을 다시 보내 주세요.",
         "This run cannot be started again from here. Please send its first request again.",
@@ -222,9 +237,16 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "internal": ("서버에 문제가 생겼습니다.", "Something went wrong on the server."),
     "saving": ("저장하는 중입니다.", "Saving."),
     "retrying": ("다시 시도하는 중입니다.", "Trying again."),
+    "web_searching": ("웹 찾아보는 중입니다.", "Searching the web."),
     "field_required": ("필수 항목입니다.", "is required."),
     "field_text": ("문자열이어야 합니다.", "must be a text."),
     "field_object": ("JSON 객체여야 합니다.", "must be a JSON object."),
+    "field_list": ("JSON 배열이어야 합니다.", "must be a JSON list."),
+    "field_many": ("{high}개를 넘을 수 없습니다.", "must not have more than {high} entries."),
+    "field_name": (
+        "1–128자여야 하며 /나 제어 문자를 쓸 수 없습니다.",
+        "must be 1 to 128 characters, without / and control characters.",
+    ),
     "field_empty": ("비어 있습니다.", "must not be empty."),
     "field_long": ("너무 깁니다.", "is too long."),
     "field_characters": ("쓸 수 없는 문자가 있습니다.", "has characters that cannot be used."),

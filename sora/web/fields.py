@@ -19,6 +19,7 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _ID = re.compile(r"[0-9A-Za-z]{1,64}")
 _INTEGER = re.compile(r"[0-9]{1,9}")
 _KEY = re.compile(r"[!-~]{1,255}")
+_LONGEST_NAME = 128
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")  # no database and no UTF-8 holds these
 
 
@@ -94,6 +95,34 @@ class Fields:
             return None
         return value
 
+    def name(self, name: str) -> str:
+        """What a client calls something, fit to stand in a path; empty where there is none."""
+        value = self.text(name, blank=True, default="")
+        if value and not _named(value):
+            self.problem(name, "field_name")
+            return ""
+        return value
+
+    def objects(self, name: str, *, most: int) -> list[Fields]:
+        """The objects of the list under `name`, which a query spells as JSON; none where there is no list."""
+        value = self._values.get(name)
+        if isinstance(value, str):
+            try:
+                value = _json(value)
+            except (ValueError, RecursionError):
+                value = value or None
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            self.problem(name, "field_list")
+            return []
+        if len(value) > most:
+            self.problem(name, "field_many", high=most)
+            return []
+        whole = {f"{name}[{number}]": one for number, one in enumerate(value)}
+        inside = Fields(whole, prefix=self._prefix, details=self._details)
+        return [inside.into(one) for one in whole]
+
     def date(self, name: str) -> dt.date:
         """A date of the calendar, YYYY-MM-DD."""
         value = self._values.get(name)
@@ -128,10 +157,7 @@ def body() -> Fields:
         raise UnsupportedMedia
     data = _data(limit=service().config.max_request_bytes)
     try:
-        value = json.loads(
-            data.decode(),
-            object_pairs_hook=_object, parse_constant=_refuse, parse_float=_float,
-        )  # fmt: skip
+        value = _json(data.decode())
     except (ValueError, RecursionError):
         raise InvalidRequest("bad_json") from None
     if not isinstance(value, dict):
@@ -152,6 +178,13 @@ def idempotency_key() -> str | None:
             details=[{"field": "Idempotency-Key", "message": message("field_key", locale())}]
         )
     return key
+
+
+def own_name(text: str) -> str:
+    """A name as `Fields.name` takes them. Raises NotFound for another text."""
+    if not _named(text):
+        raise NotFound
+    return text
 
 
 def own_id(text: str) -> str:
@@ -185,6 +218,16 @@ def _data(*, limit: int) -> bytes:
     if len(data) > limit:
         raise TooLarge
     return data
+
+
+def _named(text: str) -> bool:
+    # A browser takes "." and ".." out of a path.
+    return len(text) <= _LONGEST_NAME and text.isprintable() and "/" not in text and text.strip(" .") != ""
+
+
+def _json(text: str) -> Any:
+    """Strictly as RFC 8259 has it. Raises ValueError and RecursionError."""
+    return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_float)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from sora.engine.engine import Order
+from sora.pipelines.chat import ChatRequest, Said
 from sora.pipelines.review import ReviewRequest
 from sora.web.auth import Principal
 from sora.web.fields import Fields, idempotency_key
 from sora.web.service import locale, service
 
 REVIEW_TYPES = {"FEELING": "FEELING", "THINKING": "THINKING", "F": "FEELING", "T": "THINKING"}
+_ROLES: dict[str, Literal["user", "assistant"]] = {"user": "user", "assistant": "assistant"}
+_MOST_TURNS = 1000
 _ON_DISCONNECT = {"continue": "continue", "cancel": "cancel"}
 
 
@@ -19,6 +23,14 @@ def of_review(principal: Principal, fields: Fields) -> Order:
     request = _review(fields, principal)
     fields.check()
     return _order("review", request, principal)
+
+
+def of_chat(principal: Principal, fields: Fields, *, question: str = "message") -> Order:
+    """The order for a message to the model: `{message, history?, conversation_id?}`; `question` is what the endpoint calls the
+    message. `history` is a list or, in a query, its JSON. Raises InvalidRequest."""
+    request = _chat(fields, principal, question=question)
+    fields.check()
+    return _order("chat", request, principal)
 
 
 def of_kind(principal: Principal, fields: Fields, *, ticket: str | None = None) -> Order:
@@ -64,4 +76,20 @@ def _review(fields: Fields, principal: Principal) -> bytes:
     return request.encode()
 
 
-_KINDS: dict[str, Callable[[Fields, Principal], bytes]] = {"review": _review}
+def _chat(fields: Fields, principal: Principal, *, question: str = "message") -> bytes:
+    longest = service().config.max_message_length
+    message = fields.text(question, longest=longest)
+    conversation = fields.name("conversation_id")
+    said: list[Said] = []
+    for turn in fields.objects("history", most=_MOST_TURNS):
+        role = turn.choice("role", _ROLES)
+        content = turn.text("content", longest=longest, blank=True)
+        if role and content.strip():
+            said.append(Said(_ROLES[role], content))
+    # What a conversation has said is what is saved of it, whatever the client remembers.
+    return ChatRequest(
+        message=message, history=() if conversation else tuple(said), conversation=conversation
+    ).encode()
+
+
+_KINDS: dict[str, Callable[[Fields, Principal], bytes]] = {"review": _review, "chat": _chat}

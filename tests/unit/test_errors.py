@@ -57,7 +57,7 @@ def test_an_unknown_key_speaks_as_internal() -> None:
 @pytest.mark.parametrize("error", [*tree(RequestError)])
 def test_a_request_is_refused_with_a_client_or_busy_status(error: type[SoraError]) -> None:
     assert 400 <= error.status < 500 or error.status == 503
-    assert error.retryable == (error.status in (429, 503))
+    assert error.retryable == (error.status in (429, 503) or error is errors.ConversationBusy)
 
 
 @pytest.mark.parametrize("parent", [RequestError, RunError])
