@@ -15,6 +15,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     String,
+    Text,
     UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -205,3 +206,81 @@ class OutboxRow(Base):
     due_at: Mapped[float] = mapped_column(Float)
     created_at: Mapped[float] = mapped_column(Float)
     last_answer: Mapped[str | None] = mapped_column(String(64))
+
+
+class ShelfRow(Base):
+    """The documents of one owner, with an index of their own; the shared ones are those of the owner "". Passages are numbered
+    on their shelf, and no number is given twice. Who writes to a shelf holds its row."""
+
+    __tablename__ = "shelves"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    owner: Mapped[str] = mapped_column(OWNER, unique=True)
+    next_number: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class DocumentRow(Base):
+    """A document of the knowledge base. Its passages are numbered on from `first`. `columns` (JSON) is there for a table."""
+
+    __tablename__ = "documents"
+    __table_args__ = (UniqueConstraint("shelf", "source"), Index(None, "shelf", "updated_at", "id"))
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    shelf: Mapped[int] = mapped_column(ForeignKey("shelves.id", ondelete="CASCADE"))
+    source: Mapped[str] = mapped_column(String(800))
+    name: Mapped[str] = mapped_column(String(255))
+    title: Mapped[str] = mapped_column(String(255))
+    kind: Mapped[str] = mapped_column(String(16))
+    media_type: Mapped[str] = mapped_column(String(255))
+    digest: Mapped[str] = mapped_column(String(64))
+    columns: Mapped[str | None] = mapped_column(Text)
+    first: Mapped[int] = mapped_column(BigInteger)
+    passages: Mapped[int] = mapped_column(Integer)
+    characters: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
+    updated_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
+
+
+class PassageRow(Base):
+    """A piece of a document, in the clear, as the index of its terms is. `cells` (JSON) is the row of a table it came from."""
+
+    __tablename__ = "passages"
+    __table_args__ = (Index(None, "document_id", "position"),)
+
+    shelf: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    document_id: Mapped[str] = mapped_column(ID, ForeignKey("documents.id", ondelete="CASCADE"))
+    position: Mapped[int] = mapped_column(Integer)
+    text: Mapped[str] = mapped_column(Text)
+    cells: Mapped[str | None] = mapped_column(Text)
+
+
+class SegmentRow(Base):
+    """The index of the passages numbered base … base + span - 1. `built`: those that were there when it was made, with
+    `length` terms in all; `live`: those still there. `deleted`: ranges of slots (number - base), JSON."""
+
+    __tablename__ = "segments"
+    __table_args__ = (Index(None, "shelf", "base"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    shelf: Mapped[int] = mapped_column(ForeignKey("shelves.id", ondelete="CASCADE"))
+    base: Mapped[int] = mapped_column(BigInteger)
+    span: Mapped[int] = mapped_column(Integer)
+    built: Mapped[int] = mapped_column(Integer)
+    live: Mapped[int] = mapped_column(Integer)
+    length: Mapped[int] = mapped_column(BigInteger)
+    deleted: Mapped[str] = mapped_column(Text, default="[]")
+
+
+class PostingRow(Base):
+    """Where in a segment a term stands: `data` holds `count` postings, as `sora.knowledge.postings` packs them."""
+
+    __tablename__ = "postings"
+
+    # No foreign key: to check one for each term costs more than the row. Whoever drops a segment drops these first.
+    segment: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    term: Mapped[str] = mapped_column(
+        String(64).with_variant(String(64, collation="C"), "postgresql"), primary_key=True
+    )
+    count: Mapped[int] = mapped_column(Integer)
+    data: Mapped[bytes] = mapped_column(LargeBinary)

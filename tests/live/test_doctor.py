@@ -86,7 +86,7 @@ def test_one_thing_after_the_other(deployment: Deployment) -> None:
     assert marks["migrations"] == "fail" and "flask db upgrade" in told
     assert deployment.flask("db", "upgrade").returncode == 0
     marks, told = deployment.doctor()
-    assert marks == WELL and "simulator" in told and "0003" in told
+    assert marks == WELL and "simulator" in told and "0005" in told
 
     # The key is there by its name, and is another one.
     store = ReviewStore(Keyring([f"k1:{OURS}"]))
