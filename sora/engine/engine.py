@@ -55,11 +55,13 @@ engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 _SWEEP = 0.25  # seconds between two looks for readers that hung up and runs without readers
 _WRAP_UP = 5.0  # seconds kept back from a drain, for saving what is interrupted
 _READ = 1000
+_FOUND_AGAIN = 600.0  # seconds that a GET finds its run again after an end that nobody has read
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A run that somebody wants. `request` is what the kind's schema encoded."""
+    """A run that somebody wants. `request` is what the kind's schema encoded. An idempotency key of `IMPLICIT` holds until a
+    reader was sent the run's end, and at most 10 minutes after that."""
 
     owner: str
     kind: str
@@ -183,7 +185,8 @@ class Engine:
         self.start()
         told_apart_by = (order.kind, order.on_disconnect or "", order.retry_of or "")
         mac_of = b"\0".join((*(part.encode() for part in told_apart_by), order.request))
-        if order.idempotency_key is not None and (earlier := self._earlier(order, mac_of)) is not None:
+        earlier = self._earlier(order, mac_of) if order.idempotency_key is not None else None
+        if earlier is not None and not self._over(earlier):
             return self._ticketed(earlier, order), False
         self._admit(order.owner)
         pipeline = pipeline or self._pipelines[order.kind]
@@ -209,6 +212,8 @@ class Engine:
         self.producers[run_id] = producer
         try:
             with self.database.write() as session:
+                if earlier is not None:
+                    self.store.release(session, [earlier.id])
                 added = self.store.add(
                     session,
                     run,
@@ -397,6 +402,8 @@ class Engine:
 
     def _reader_closed(self, reader: Reader) -> None:
         self.readers.remove(reader)
+        if reader.ended and reader.run.implicit:
+            self.worker.read_out.add(reader.run.id)
         if (producer := self.producers.get(reader.run.id)) is not None:
             producer.left_at = time.monotonic()
 
@@ -414,6 +421,12 @@ class Engine:
     def _earlier(self, order: Order, mac_of: bytes) -> Run | None:
         with self.database.read() as session:
             return self.store.find_by_key(session, order.owner, order.idempotency_key or "", mac_of=mac_of)
+
+    def _over(self, run: Run) -> bool:
+        """Whether the request that started this run is a new one when it comes again."""
+        if not (run.implicit and run.final):
+            return False
+        return run.id in self.worker.read_out or run.ended_for > _FOUND_AGAIN
 
     def _ticketed(self, run: Run, order: Order) -> Run:
         """The run, which a ticket opens from now on if one was ordered and it has none."""

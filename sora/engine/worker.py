@@ -36,6 +36,7 @@ class Worker:
         self.id = ""
         self.missing_keys: Sequence[str] = ()  # encryption keys that the database needs and we have not
         self.fresh: set[str] = set()  # runs not yet marked as running
+        self.read_out: set[str] = set()  # runs that a GET started and a reader has seen the end of
         self.interval = min(_BEAT, engine.config.lease / 4)  # seconds between two signs of life
         self.beat_at = 0.0
         self._stamped_at = 0.0
@@ -45,7 +46,7 @@ class Worker:
         """One turn of the journal: our sign of life, all new events of all our runs, and what others want of them, in one
         transaction. Then a look at the runs that are read here and produced elsewhere."""
         due = time.monotonic() - self.beat_at >= self.interval
-        if self._engine.producers or due or self._engine.log.behind():
+        if self._engine.producers or due or self.read_out or self._engine.log.behind():
             try:
                 self._write_journal()
             except GivenUp:
@@ -60,18 +61,21 @@ class Worker:
             self.register()
             if not self.id:
                 return
-        fresh, reads = list(self.fresh), self._read_elsewhere()
+        fresh, read_out, reads = list(self.fresh), list(self.read_out), self._read_elsewhere()
         with self._engine.database.write() as session:
             if not workers.beat(session, self.id):
                 raise GivenUp
             written = self._engine.log.flush(session)
             if fresh:
                 self._engine.store.begin(session, fresh)
+            if read_out:
+                self._engine.store.release(session, read_out)
             if reads:
                 self._engine.store.stamp_reads(session, reads)
             wishes = self._engine.store.wishes(session, self.id) if self._engine.producers else ()
         written()
         self.fresh.difference_update(fresh)
+        self.read_out.difference_update(read_out)
         deaf = time.monotonic() - self.beat_at > 2 * _STAMP
         self.beat_at = time.monotonic()
         for run_id, cancel, count in wishes:

@@ -24,6 +24,8 @@ from sora.store.models import Base, JournalRow, RunRow, WorkerRow
 
 UNFINISHED = ("pending", "running")
 FINAL = ("completed", "failed", "cancelled", "interrupted")
+#: What the idempotency key of a GET that generates begins with; one that a client gives has no space.
+IMPLICIT = "get "
 _EXTRAS = msgspec.json.Decoder(list[Extra])
 _ALPHABET = string.digits + string.ascii_letters
 
@@ -74,6 +76,19 @@ class Run:
     @property
     def final(self) -> bool:
         return self.status in FINAL
+
+    @property
+    def implicit(self) -> bool:
+        """Whether a GET started it: the same GET finds it until its key is released."""
+        return self.idempotency_key is not None and self.idempotency_key.startswith(IMPLICIT)
+
+    @property
+    def ended_for(self) -> float:
+        """Seconds since its end, by the wall clock; zero before."""
+        if self.ended_at is None:
+            return 0.0
+        # SQLite gives a moment back without its zone.
+        return (now() - self.ended_at.replace(tzinfo=self.ended_at.tzinfo or dt.UTC)).total_seconds()
 
     @property
     def usage(self) -> Usage | None:
@@ -145,11 +160,20 @@ class RunStore:
         return _one(session, RunRow.id == run_id)
 
     def find_by_key(self, session: Session, owner: str, key: str, *, mac_of: bytes) -> Run | None:
-        """The run an idempotency key started. Raises Conflict when that request was another one."""
+        """The run an idempotency key started. Raises Conflict when that request was another one; an implicit key is made of
+        the request itself."""
         run = _one(session, RunRow.owner == owner, RunRow.idempotency_key == key)
-        if run is not None and not self._keyring.same(run.request_mac, mac_of):
+        if run is not None and not run.implicit and not self._keyring.same(run.request_mac, mac_of):
             raise Conflict
         return run
+
+    def release(self, session: Session, run_ids: Sequence[str]) -> None:
+        """Let the GETs that started these runs start others, as far as the runs are final."""
+        session.execute(
+            sa.update(RunRow)
+            .where(RunRow.id.in_(run_ids), RunRow.status.in_(FINAL))
+            .values(idempotency_key=None)
+        )
 
     def give_ticket(self, session: Session, run_id: str, ticket: str, *, expires_at: float) -> None:
         """Let a ticket open a run that has none."""
