@@ -54,11 +54,16 @@ class Drawn(NamedTuple):
 
 
 class Generated(NamedTuple):
-    """What a pipeline gets back from a Generate or a Drawn: the whole text, why it ended, and who wrote it."""
+    """What a pipeline gets back from a Generate or a Drawn: the whole text, why it ended, and who wrote it; what it cost, and
+    the monotonic time of its first text, if any. `cited` is what the model of a Generate named: the pipeline says which of it
+    are the run's sources."""
 
     text: str
     finish_reason: str
     model: str
+    cited: Sequence[Source] = ()
+    usage: Usage | None = None
+    first_at: float | None = None
 
 
 # A provider's output: str is a piece of the answer, Progress tells of a retry.

@@ -34,6 +34,7 @@ from sora.events import (
     Event,
     Extra,
     Progress,
+    Source,
     Started,
     Usage,
     is_terminal,
@@ -206,7 +207,7 @@ class Producer:
             gap=config.gap_timeout,
             total=config.total_timeout - (time.monotonic() - self._started_at),
         )
-        return self._carry_out(partial(self._engine.provider.stream, request), call)
+        return self._carry_out(partial(self._engine.provider.stream, request), call, [])
 
     def _draw(self, drawn: Drawn) -> Generated:
         seconds = drawn.seconds - (time.monotonic() - self._started_at)
@@ -214,10 +215,17 @@ class Producer:
             drawn.stream, Call(connect=seconds, first_token=seconds, gap=seconds, total=seconds)
         )
 
-    def _carry_out(self, stream: Callable[[Call], Iterator[Sequence[Piece]]], call: Call) -> Generated:
+    def _carry_out(
+        self,
+        stream: Callable[[Call], Iterator[Sequence[Piece]]],
+        call: Call,
+        cited: list[Source] | None = None,
+    ) -> Generated:
+        """`cited` gets the sources in the place of the log."""
         self._call = call
         self._check()
         start, finished = len(self._texts), Finished("other", "")
+        usage, first_at = None, None
         pieces = stream(call)
         try:
             for batch in pieces:
@@ -227,11 +235,15 @@ class Producer:
                         self._take(self._cleaner.feed(piece), events)
                     elif isinstance(piece, Finished):
                         finished = piece
+                    elif isinstance(piece, Source) and cited is not None:
+                        cited.append(piece)
                     else:
                         if isinstance(piece, Usage):
-                            self._usage = piece
+                            self._usage = usage = piece
                         events.append(piece)
                 if events:
+                    if first_at is None and len(self._texts) > start:
+                        first_at = time.monotonic()
                     self._append(events)
         finally:
             self._call = None
@@ -243,7 +255,8 @@ class Producer:
             if tail:
                 self._engine.log.append(self.run.id, self.run.epoch, tail)
         self._model = finished.model or None
-        return Generated("".join(self._texts[start:]), finished.finish_reason, finished.model)
+        text = "".join(self._texts[start:])
+        return Generated(text, finished.finish_reason, finished.model, cited or (), usage, first_at)
 
     def _take(self, text: str, events: list[Event]) -> None:
         if text:
