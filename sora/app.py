@@ -19,7 +19,7 @@ from sora.engine.app_server import AppServer
 from sora.engine.engine import Engine
 from sora.errors import ConfigError, SoraError
 from sora.pipelines.review import ReviewPipeline
-from sora.providers.chat_completions import ChatCompletions
+from sora.providers.openai_provider import OpenAIProvider
 from sora.store.crypto import Keyring
 from sora.store.database import Database
 from sora.store.models import Base
@@ -202,7 +202,7 @@ def _service(config: Config, *, reviewing: bool) -> Service:
         config,
         database=database,
         keyring=keyring,
-        provider=ChatCompletions(config),
+        provider=OpenAIProvider(config),
         pipelines=[ReviewPipeline(config, reviews=saved, outbox=OutboxStore(keyring) if elsewhere else None)]
         if reviewing
         else [],

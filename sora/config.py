@@ -90,9 +90,22 @@ class Config:
     openai_base_url: str = _setting(
         "", "Base URL of any OpenAI-compatible server (OPENAI_BASE_URL is honoured)."
     )
+    openai_api: str = _setting(
+        "chat",
+        "What answers are asked of: chat (Chat Completions) or responses. A web search always is of responses.",
+        choices=("chat", "responses"),
+    )
     model: str = _setting("gpt-4.1-mini", "The model.")
     fallback_models: tuple[str, ...] = _setting(
         (), "Models tried in this order when the first fails before its first token."
+    )
+    web_search_context: str = _setting(
+        "high",
+        "How much of what a web search finds the model reads: low, medium or high.",
+        choices=("low", "medium", "high"),
+    )
+    embedding_model: str = _setting(
+        "", "The model for embeddings, such as text-embedding-3-small; empty: none."
     )
     temperature: float = _setting(0.7, "Sampling temperature.")
     top_p: float = _setting(0.9, "Nucleus sampling.")

@@ -12,6 +12,7 @@
     │   ├── ConversationBusy    409 conversation_busy
     │   ├── TooLarge            413 too_large
     │   ├── UnsupportedMedia    415 unsupported_media_type
+    │   ├── UnreadableFile      400 unreadable_file (or 413, 415 with the codes above; details name the file)
     │   ├── RateLimited         429 rate_limited
     │   ├── TooManyRuns         429 too_many_runs
     │   ├── Overloaded          503 overloaded
@@ -56,6 +57,10 @@ class RequestError(SoraError):
         self.reason = reason or self.code
         self.details = list(details)
         self.retry_after = retry_after
+
+    def told(self, locale: str) -> Details:
+        """The details in the words of `ko` or `en`, as far as they are known only where the answer is made."""
+        return self.details
 
 
 class InvalidRequest(RequestError):
@@ -102,6 +107,33 @@ class TooLarge(RequestError):
 
 class UnsupportedMedia(RequestError):
     code, status = "unsupported_media_type", 415
+
+
+class UnreadableFile(RequestError):
+    """A file that came with a request cannot be read: `why` is a key of MESSAGES, `values` its numbers, `name` the file's.
+
+    What is too large is a TooLarge to a client, and what no reader is there for an UnsupportedMedia; the rest is a 400."""
+
+    code, status = "unreadable_file", 400
+
+    def __init__(self, why: str, *, name: str = "", **values: int) -> None:
+        super().__init__("unreadable_file")
+        self.why, self.name, self.values = why, name, values
+        for kind, reasons in _FILE_STATUS.items():
+            if why in reasons:
+                self.code, self.status = kind.code, kind.status
+
+    def told(self, locale: str) -> Details:
+        words = message(self.why, locale, **self.values)
+        return [{"field": "files", "message": f"{self.name}: {words}" if self.name else words}]
+
+
+_FILE_STATUS: dict[type[RequestError], frozenset[str]] = {
+    TooLarge: frozenset(
+        {"file_count", "file_size", "file_text", "file_pages", "file_cells", "file_unpacked", "file_costly"}
+    ),
+    UnsupportedMedia: frozenset({"file_type", "file_disguised", "file_old_office"}),
+}
 
 
 class RateLimited(RequestError):
@@ -257,6 +289,42 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "field_key": ("공백 없는 ASCII 문자 1–255자여야 합니다.", "must be 1 to 255 visible ASCII characters."),
     "field_unknown": ("알 수 없는 값입니다.", "is not known."),
     "field_cursor": ("올바른 이벤트 ID가 아닙니다.", "is not an event id of this run."),
+    "unreadable_file": ("파일을 읽을 수 없습니다.", "A file could not be read."),
+    "file_empty": ("빈 파일입니다.", "is empty."),
+    "file_broken": ("손상되었거나 끝까지 오지 않은 파일입니다.", "is damaged or incomplete."),
+    "file_encrypted": (
+        "암호가 걸려 있습니다. 암호를 풀어서 다시 보내 주세요.",
+        "is protected by a password. Please remove it and send the file again.",
+    ),
+    "file_no_text": (
+        "글자가 없습니다. 스캔한 문서라면 이미지로 보내 주세요.",
+        "has no text in it. Please send a scanned document as images.",
+    ),
+    "file_type": (
+        "읽을 수 없는 형식입니다. 텍스트, Markdown, CSV, TSV, JSON, HTML, PDF, DOCX, XLSX와 "
+        "PNG, JPEG, WebP, GIF 이미지를 읽습니다.",
+        "is of a kind that cannot be read. What can be: text, Markdown, CSV, TSV, JSON, HTML, PDF, DOCX, XLSX, "
+        "and PNG, JPEG, WebP and GIF images.",
+    ),
+    "file_old_office": (
+        "옛 Office 또는 한글 문서입니다. DOCX, XLSX나 PDF로 저장해서 보내 주세요.",
+        "is an old Office or HWP document. Please save it as DOCX, XLSX or PDF.",
+    ),
+    "file_disguised": ("이름의 확장자와 내용이 다릅니다.", "is not what the ending of its name says."),
+    "file_depth": ("{high}단계보다 깊은 JSON입니다.", "is JSON nested deeper than {high} levels."),
+    "file_count": ("파일은 한 번에 {high}개까지 보낼 수 있습니다.", "At most {high} files can be sent at once."),
+    "file_size": ("{high}바이트보다 큰 파일입니다.", "is larger than {high} bytes."),
+    "file_text": ("글자 수가 {high}자를 넘습니다.", "holds more than {high} characters."),
+    "file_pages": ("{high}쪽이 넘습니다.", "has more than {high} pages."),
+    "file_cells": ("표의 셀이 {high}개를 넘습니다.", "has tables of more than {high} cells."),
+    "file_unpacked": (
+        "압축을 풀면 지나치게 커지는 파일입니다.",
+        "grows beyond all measure when it is unpacked.",
+    ),
+    "file_costly": (
+        "읽는 데 시간이나 메모리가 너무 많이 듭니다.",
+        "takes too much time or memory to read.",
+    ),
     "bad_body": ("요청 본문이 온전히 도착하지 않았습니다.", "The body did not arrive whole."),
     "bad_json": ("JSON을 읽을 수 없습니다.", "The body is not valid JSON."),
 }

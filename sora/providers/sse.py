@@ -6,7 +6,7 @@ MAX_LINE = 1_048_576
 
 
 class LineTooLong(ValueError):
-    """A line went on beyond MAX_LINE bytes."""
+    """A line went on beyond its bound."""
 
 
 class Splitter:
@@ -14,11 +14,12 @@ class Splitter:
 
     Lines end with CR, LF or CRLF (WHATWG HTML, 9.2.6). Comments, other fields and empty values are left out.
     Data lines are not joined into events: the model APIs send one JSON value per line. The same bytes give
-    the same values however they were cut. A line has at most MAX_LINE bytes, and no more than that (and one
+    the same values however they were cut. A line has at most `max_line` bytes, and no more than that (and one
     block) is ever held.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_line: int = MAX_LINE) -> None:
+        self._max_line = max_line
         self._parts: list[bytes] = []
         self._size = 0
 
@@ -26,7 +27,7 @@ class Splitter:
         """The values that this block completed. Raises LineTooLong."""
         if not block:
             return []
-        check = self._size + len(block) > MAX_LINE
+        check = self._size + len(block) > self._max_line
         # For bytes, splitlines knows CR, LF and CRLF only. A CRLF cut in two leaves an empty line, which says
         # nothing.
         lines = block.splitlines()
@@ -37,8 +38,8 @@ class Splitter:
         if rest:
             self._parts.append(rest)
             self._size += len(rest)
-        if check and max(self._size, *map(len, lines), 0) > MAX_LINE:
-            raise LineTooLong(f"a line of more than {MAX_LINE} bytes")
+        if check and max(self._size, *map(len, lines), 0) > self._max_line:
+            raise LineTooLong(f"a line of more than {self._max_line} bytes")
         return _values(lines)
 
     def end(self) -> list[bytes]:

@@ -1,0 +1,179 @@
+"""What the model APIs of OpenAI's kind have in common: tries, deadlines, a stream of data lines."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import httpx2
+import openai
+
+from sora.config import Config
+from sora.engine.generation import Call, Finished, Generate, Image, Piece, Provider
+from sora.errors import ContentFilter, UpstreamError, UpstreamTimeout, message
+from sora.events import Progress, Source, Usage
+from sora.providers.failure import Failure, broken, unanswered
+from sora.providers.openai_client import Blocks, OpenAIClient
+from sora.providers.sse import MAX_LINE, LineTooLong, Splitter
+from sora.providers.waiting import Waiting
+
+# The text is whole: how long the usage, and then the end of the body (for the connection's next use), may
+# still take.
+TAIL_SECONDS = 2.0
+DRAIN_SECONDS = 0.25
+
+log = logging.getLogger(__name__)
+
+
+class Answer:
+    """An answer as its data lines tell it."""
+
+    max_line = MAX_LINE
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.done = False
+        self.finish_reason = ""
+        self.failure: Failure | None = None
+        self.sources: dict[str, Source] = {}
+
+    def take(self, lines: Sequence[bytes]) -> list[Piece]:
+        """The pieces in these data lines. At a line that tells of, or is, an error it stops: then `failure`
+        is set."""
+        raise NotImplementedError
+
+
+class Dialect(Provider):
+    """`Provider` over one path of an OpenAI-compatible server. Safe for many threads or greenlets.
+
+    A try that fails before the first text or reasoning is followed by another, `config.provider_retries`
+    times for each model, then by the next model; each is told by a Progress. Not tried again on the same
+    model: a timeout, 400, 404 and other refusals; on no model: 401, 403. Nothing is tried beyond the total
+    deadline. Several dialects may share a client, and with it the connections.
+    """
+
+    path: str
+
+    def __init__(self, config: Config, *, client: OpenAIClient | None = None) -> None:
+        self._client = client or OpenAIClient(config)
+        self._retries = config.provider_retries
+
+    @abstractmethod
+    def _body(self, request: Generate, model: str) -> dict[str, Any]:
+        """What is asked for, as this API words it."""
+
+    @abstractmethod
+    def _answer(self, request: Generate) -> Answer:
+        """Where the lines of a try's answer go."""
+
+    def stream(self, request: Generate, call: Call) -> Iterator[Sequence[Piece]]:
+        waiting = Waiting(call)
+        try:
+            yield from self._tries(request, waiting)
+        finally:
+            waiting.close()
+
+    def _tries(self, request: Generate, waiting: Waiting) -> Iterator[Sequence[Piece]]:
+        failure: Failure | None = None
+        for model in request.models:
+            for attempt in range(self._retries + 1):
+                if failure is not None:
+                    # A model's first try follows another model's last: there is nothing to wait for.
+                    delay = failure.delay(attempt) if attempt else 0.0
+                    waiting.call.restarted()
+                    if waiting.remaining() <= delay:
+                        raise failure.error
+                    yield [Progress("provider", "retry", "in_progress", message("retrying", request.locale))]
+                    waiting.pause(delay)
+                    waiting.call.restarted()
+                answer = self._answer(request)
+                try:
+                    yield from self._one(request, model, waiting, answer)
+                    return
+                except Failure as error:
+                    failure = error
+                log.info("try %d of model %s failed: %s", attempt + 1, model, failure.error)
+                if answer.begun or failure.final:
+                    raise failure.error
+                if not failure.again:
+                    break
+        raise failure.error if failure is not None else UpstreamError("no model")
+
+    def _one(
+        self, request: Generate, model: str, waiting: Waiting, answer: Answer
+    ) -> Iterator[Sequence[Piece]]:
+        """One try. Raises Failure, ContentFilter, CallCancelled."""
+        body = self._open(request, model, waiting)
+        try:
+            yield from _read(iter(body), waiting, answer)
+        finally:
+            body.close()
+        if answer.finish_reason == "content_filter":
+            raise ContentFilter("content_filter")
+        yield [*answer.sources.values(), Finished(answer.finish_reason or "other", model)]
+
+    def _open(self, request: Generate, model: str, waiting: Waiting) -> Blocks:
+        try:
+            return self._client.open(self.path, self._body(request, model), waiting)
+        except (openai.APIStatusError, openai.APIConnectionError, UpstreamTimeout) as error:
+            failure = unanswered(error)
+        # Outside: what the upstream said must not come along as the context of our error.
+        raise failure
+
+
+def data_url(image: Image) -> str:
+    """The picture within a request (RFC 2397)."""
+    return f"data:{image.media_type};base64,{base64.b64encode(image.content).decode('ascii')}"
+
+
+def _read(blocks: Iterator[bytes], waiting: Waiting, answer: Answer) -> Iterator[Sequence[Piece]]:
+    """The pieces of each block together, to the end of the body. Raises Failure when it is not the end of an
+    answer."""
+    splitter = Splitter(max_line=answer.max_line)
+    while not answer.done:
+        block: bytes | None = None
+        failure: Failure | None = None
+        try:
+            block = next(blocks, None)
+            lines = splitter.end() if block is None else splitter.feed(block)
+        except (httpx2.RequestError, UpstreamTimeout, LineTooLong) as error:
+            failure = broken(error)
+            lines = []
+        pieces = answer.take(lines)
+        if any(type(piece) is not Usage for piece in pieces):
+            waiting.call.progressed()
+            # A search that is told of is a sign of life, but nothing yet that another try would repeat.
+            answer.begun = answer.begun or any(type(piece) is not Progress for piece in pieces)
+        # Asked before the reader has its turn: a slow reader is no reason to give up the upstream.
+        late = waiting.remaining() <= 0
+        if pieces:
+            yield pieces
+        if answer.failure is not None:
+            raise answer.failure
+        if answer.done:
+            break
+        if late and failure is None:
+            failure = Failure(UpstreamTimeout("deadline passed"))
+        if failure is not None or block is None:
+            # After its finish reason an answer is whole, whatever happens to the connection.
+            if not answer.finish_reason:
+                raise failure or Failure(UpstreamError("ended without a finish reason"), again=True)
+            return
+        if answer.finish_reason and lines:
+            waiting.limit(TAIL_SECONDS)
+    _drain(blocks, waiting)
+
+
+def _drain(blocks: Iterator[bytes], waiting: Waiting) -> None:
+    """Read the end of the body, which nearly always is there already: only then is the connection used
+    again."""
+    waiting.limit(DRAIN_SECONDS)
+    try:
+        for _ in blocks:
+            if waiting.remaining() <= 0:
+                return
+    except (httpx2.RequestError, UpstreamTimeout):
+        return
