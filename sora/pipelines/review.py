@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from itertools import count
 from typing import Literal
 
 import msgspec
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session
 from sora.config import Config
 from sora.engine.generation import Generate, Message
 from sora.engine.pipeline import Ended, Steps
+from sora.pipelines.fence import fenced
 from sora.pipelines.personas import Personas
 from sora.store.attachments import Attachment
 from sora.store.outbox import Letter, OutboxStore
@@ -63,7 +63,7 @@ class ReviewPipeline:
             review.type, locale=run.locale, name=review.name, date=review.review_date
         )
         yield Generate(
-            messages=(Message("system", prompt), Message("user", _fenced(review.body))),
+            messages=(Message("system", prompt), Message("user", fenced("diary", review.body))),
             models=(self._config.model, *self._config.fallback_models),
             max_tokens=self._config.review_max_tokens,
             temperature=self._config.temperature,
@@ -97,9 +97,3 @@ def _letter(review: ReviewRequest, feedback: str) -> Letter:
         "feedback": feedback,
     }
     return Letter(msgspec.Raw(msgspec.json.encode(content)), review.name, review.role)
-
-
-def _fenced(diary: str) -> str:
-    """The diary between two tags that it does not contain: nothing in it can pass for its end."""
-    tag = next(tag for number in count() if (tag := f"diary{number or ''}") not in diary)
-    return f"<{tag}>\n{diary}\n</{tag}>"

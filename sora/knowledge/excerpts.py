@@ -1,0 +1,71 @@
+"""Excerpts: what matters of a few texts for one question, where all of them together would be too much."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from sora.knowledge.passages import split
+from sora.knowledge.terms import terms
+
+GAP = "\n…\n"
+
+_K1, _B = 1.2, 0.75
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+def excerpts(texts: Sequence[str], question: str, *, budget: int, size: Callable[[str], int]) -> list[str]:
+    """Each text, or of one that is too long the passages that matter for the question, in their order, with GAP where
+    something is left out.
+
+    Together they have about `budget` of what `size` counts; what short ones leave the long ones get. The beginning of a text
+    always stays, as its title or its columns are there. Takes a processor a second for a few million characters: not for a hub.
+    """
+    sizes = [size(text) for text in texts]
+    found = list(texts)
+    left = budget
+    for done, which in enumerate(sorted(range(len(texts)), key=sizes.__getitem__)):
+        share = left // (len(texts) - done)
+        if sizes[which] > share:
+            found[which] = _excerpt(texts[which], question, share, size)
+        left -= min(sizes[which], share)
+    return found
+
+
+def _excerpt(text: str, question: str, budget: int, size: Callable[[str], int]) -> str:
+    passages = list(split(text)) or [""]
+    scores = _scores([terms(passage) for passage in passages], terms(question))
+    # Where the question tells nothing apart the passages are taken evenly from the whole.
+    order = sorted(range(1, len(passages)), key=lambda at: (-scores[at], at * _GOLDEN % 1))
+    chosen, left = {0}, budget - size(passages[0])
+    for at in order:
+        left -= size(passages[at])
+        if left < 0:
+            break
+        chosen.add(at)
+    shown = []
+    for at in sorted(chosen):
+        if at - 1 not in chosen and at:
+            shown.append(GAP)
+        elif shown:
+            shown.append("\n")
+        shown.append(passages[at])
+    if len(passages) - 1 not in chosen:
+        shown.append(GAP)
+    return "".join(shown)
+
+
+def _scores(passages: Sequence[Sequence[str]], wanted: Sequence[str]) -> list[float]:
+    """BM25 of each passage for the wanted terms."""
+    counts = [Counter(passage) for passage in passages]
+    mean = sum(map(len, passages)) / len(passages) or 1.0
+    scores = [0.0] * len(passages)
+    for term in set(wanted):
+        holding = [at for at, count in enumerate(counts) if term in count]
+        weight = math.log((len(passages) + 1) / (len(holding) + 0.5))
+        for at in holding:
+            times = counts[at][term]
+            norm = _K1 * (1 - _B + _B * len(passages[at]) / mean)
+            scores[at] += weight * (_K1 + 1) * times / (times + norm)
+    return scores
