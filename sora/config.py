@@ -140,6 +140,12 @@ class Config:
     max_runs_per_principal: int = _setting(0, "Unfinished runs per user and worker; 0: no limit.")
     max_request_bytes: int = _setting(1_048_576, "Bytes of a request body.")
     max_diary_length: int = _setting(20_000, "Characters of a diary entry.")
+    max_files: int = _setting(10, "Files of a request.")
+    max_file_size: int = _setting(20_971_520, "Bytes of a file.")
+    max_file_text: int = _setting(
+        1_000_000, "Characters of a file's text; a file with more is refused, not cut."
+    )
+    file_timeout: float = _setting(30.0, "Seconds to read the files of a request.")
     max_message_length: int = _setting(
         100_000, "Characters of a message to the model, and of each of its history."
     )

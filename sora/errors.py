@@ -312,7 +312,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "file_disguised": ("이름의 확장자와 내용이 다릅니다.", "is not what the ending of its name says."),
     "file_depth": ("{high}단계보다 깊은 JSON입니다.", "is JSON nested deeper than {high} levels."),
-    "file_count": ("파일은 한 번에 {high}개까지 보낼 수 있습니다.", "At most {high} files can be sent at once."),
+    "file_count": (
+        "파일은 한 번에 {high}개까지 보낼 수 있습니다.",
+        "At most {high} files can be sent at once.",
+    ),
     "file_size": ("{high}바이트보다 큰 파일입니다.", "is larger than {high} bytes."),
     "file_text": ("글자 수가 {high}자를 넘습니다.", "holds more than {high} characters."),
     "file_pages": ("{high}쪽이 넘습니다.", "has more than {high} pages."),

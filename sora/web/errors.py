@@ -55,11 +55,12 @@ def answer(error: SoraError) -> Response:
         _log.error("the database did not answer %s: %s", request.endpoint, error)
     elif not isinstance(error, RequestError):
         return _unexpected(error)
-    wait = (getattr(error, "retry_after", None) or _RETRY_AFTER) if error.status in (429, 503) else None
+    wait = (getattr(error, "retry_after", None) or _RETRY_AFTER) if error.retryable else None
     if wait is not None and streams.by_event_source():
         metrics.errors.labels(error.code).inc()
         return streams.busy(error.code, wait=wait)
-    reason, details = getattr(error, "reason", ""), getattr(error, "details", ())
+    reason = getattr(error, "reason", "")
+    details = error.told(locale()) if isinstance(error, RequestError) else ()
     response = refusal(error.status, error.code, reason=reason, details=details)
     if wait is not None:
         response.headers["Retry-After"] = str(math.ceil(wait))

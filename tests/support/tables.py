@@ -32,6 +32,8 @@ REASONS = {
     "prometheus_client": "`/metrics`, over all workers",
     "psycopg2-binary": "PostgreSQL, with waits that gevent can share",
     "PyJWT": "access tokens",
+    "pypdfium2": "the text of PDFs, through the PDFium of Chrome",
+    "python-calamine": "the cells of XLSX workbooks, in Rust",
 }
 
 

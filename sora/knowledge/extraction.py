@@ -1,0 +1,264 @@
+"""Strangers' files are read in a process of its own: `extract_all`.
+
+A hostile PDF can burn a processor, take all the memory or crash its reader. Here it does so to a process that has limits
+(memory, processor time, no files to write, no core dump), knows no secret of ours (its environment is empty), stands back
+behind the streams (nice), and is killed when its time is over. It lives for one request and is started for it: about 0.1 s.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import msgspec
+
+from sora.errors import Overloaded, UnreadableFile
+from sora.knowledge.extract import Extracted, Limits, Table, extract, file_name
+from sora.knowledge.filetype import IMAGES, signature
+
+_AT_ONCE = threading.BoundedSemaphore(
+    2
+)  # more would only take the processors from each other, and from the streams
+_LENGTH = struct.Struct(">Q")
+_PIECE = 65_536
+_ROWS = 500  # of a message: about a millisecond to decode
+_LARGEST = 64 * 2**20
+_CODE = str(Path(__file__).resolve().parents[2])
+
+
+class _Request(msgspec.Struct, frozen=True):
+    name: str
+    seconds: float
+    limits: Limits
+
+
+class _Head(msgspec.Struct, frozen=True, tag=True):
+    name: str
+    media_type: str
+    kind: str
+    text: str
+
+
+class _Sheet(msgspec.Struct, frozen=True, tag=True):
+    name: str
+    columns: tuple[str, ...]
+
+
+class _Rows(msgspec.Struct, frozen=True, tag=True):
+    rows: list[dict[str, str]]
+
+
+class _Whole(msgspec.Struct, frozen=True, tag=True):
+    """Nothing follows."""
+
+
+class _Refused(msgspec.Struct, frozen=True, tag=True):
+    why: str
+    values: dict[str, int]
+
+
+_Answer = _Head | _Sheet | _Rows | _Whole | _Refused
+
+
+def extract_all(files: Sequence[tuple[str, bytes]], *, limits: Limits) -> list[Extracted]:
+    """Read a request's files, (name, content), each as `extract` does, in their order.
+
+    Waits cooperatively (under gevent the other greenlets go on), for at most `limits.seconds` plus as long until it is its
+    turn: two requests' files are read at a time. Raises UnreadableFile for the first that cannot be read or too many, and
+    Overloaded when it was not its turn in that time.
+    """
+    if len(files) > limits.files:
+        raise UnreadableFile("file_count", high=limits.files)
+    for name, content in files:  # before the work on the first
+        if len(content) > limits.size:
+            raise UnreadableFile("file_size", name=file_name(name), high=limits.size)
+    if not files:
+        return []
+    if not _AT_ONCE.acquire(timeout=limits.seconds):
+        raise Overloaded
+    try:
+        ends = time.monotonic() + limits.seconds
+        with Extraction(limits) as extraction:
+            return [
+                extraction.extract(name, content, seconds=max(0.05, ends - time.monotonic()))
+                for name, content in files
+            ]
+    finally:
+        _AT_ONCE.release()
+
+
+class Extraction:
+    """The process that reads files, one after the other; for one thread (greenlet). It is started when a file needs it, and
+    anew after one that it did not survive; leaving the block ends it."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Extraction:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def extract(self, name: str, content: bytes, *, seconds: float | None = None) -> Extracted:
+        """`extract` in that process, within `seconds`; None: those of the limits. Raises UnreadableFile, and nothing else."""
+        if len(content) > self._limits.size or signature(content) in IMAGES:
+            return extract(name, content, limits=self._limits)  # a look at a few bytes
+        seconds = self._limits.seconds if seconds is None else seconds
+        process = self._process = self._process or _started()
+        timer = threading.Timer(seconds, process.kill)
+        timer.start()
+        try:
+            return _asked(process, _Request(name, seconds, self._limits), content)
+        except (OSError, EOFError, msgspec.DecodeError):
+            self.close()
+            raise UnreadableFile("file_costly", name=file_name(name)) from None
+        except UnreadableFile:
+            raise
+        except BaseException:
+            self.close()  # it may be in the middle of an answer
+            raise
+        finally:
+            timer.cancel()
+            timer.join()
+
+    def close(self) -> None:
+        """End the process. May be called again."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        for pipe in (process.stdin, process.stdout):
+            try:
+                _open(pipe).close()
+            except OSError:  # what was still to be written
+                pass
+        process.wait()
+
+
+def _started() -> subprocess.Popen[bytes]:
+    known = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", __name__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # a parser's complaints may hold what it read
+        env={**known, "PYTHONPATH": _CODE, "LC_ALL": "C.UTF-8"},
+    )
+
+
+def _asked(process: subprocess.Popen[bytes], request: _Request, content: bytes) -> Extracted:
+    stdin, stdout = _open(process.stdin), _open(process.stdout)
+    _send(stdin, msgspec.msgpack.encode(request))
+    _send(stdin, content)
+    head: _Head | None = None
+    tables: list[Table] = []
+    left = _LARGEST
+    while True:
+        data = _received(stdout, most=left)
+        left -= len(data)
+        match msgspec.msgpack.decode(data, type=_Answer):
+            case _Refused(why, values):
+                raise UnreadableFile(why, name=file_name(request.name), **values)
+            case _Head() as head:
+                pass
+            case _Sheet(name, columns):
+                tables.append(Table(name, columns, []))
+            case _Rows(rows):
+                tables[-1].rows.extend(rows)
+            case _Whole() if head is not None:
+                kind: Any = head.kind
+                return Extracted(head.name, head.media_type, kind, head.text, tuple(tables))
+            case _:
+                raise EOFError
+
+
+def _send(pipe: IO[bytes], data: bytes) -> None:
+    pipe.write(_LENGTH.pack(len(data)))
+    view = memoryview(data)
+    for start in range(0, len(view), _PIECE):
+        pipe.write(view[start : start + _PIECE])
+    pipe.flush()
+
+
+def _received(pipe: IO[bytes], *, most: int) -> bytes:
+    """A message. Raises EOFError where there is none, or a larger one."""
+    (length,) = _LENGTH.unpack(_read(pipe, _LENGTH.size))
+    if length > most:
+        raise EOFError
+    return _read(pipe, length)
+
+
+def _read(pipe: IO[bytes], size: int) -> bytes:
+    pieces = []
+    while size:
+        piece = pipe.read(min(size, _PIECE))
+        if not piece:
+            raise EOFError
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+def _open(pipe: IO[bytes] | None) -> IO[bytes]:
+    assert pipe is not None
+    return pipe
+
+
+def _main() -> None:
+    """The process: reads requests until there are no more."""
+    os.nice(10)
+    for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
+        resource.setrlimit(limit, (0, 0))
+    stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
+    while True:
+        try:
+            data = _received(stdin, most=_LARGEST)
+        except EOFError:
+            return
+        request = msgspec.msgpack.decode(data, type=_Request)
+        _confine(request)
+        try:
+            content = _received(stdin, most=request.limits.size)
+            found = extract(request.name, content, limits=request.limits)
+        except UnreadableFile as error:
+            _send(stdout, msgspec.msgpack.encode(_Refused(error.why, error.values)))
+            continue
+        _answer(stdout, found)
+
+
+def _confine(request: _Request) -> None:
+    """The memory, and the processor time: the parent kills in time, but it may be gone itself."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (request.limits.memory, hard))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    ends = int(used.ru_utime + used.ru_stime + request.seconds) + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (ends, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
+def _answer(pipe: IO[bytes], found: Extracted) -> None:
+    def say(answer: _Answer) -> None:
+        _send(pipe, msgspec.msgpack.encode(answer))
+
+    say(_Head(found.name, found.media_type, found.kind, found.text))
+    for table in found.tables:
+        say(_Sheet(table.name, table.columns))
+        for start in range(0, len(table.rows), _ROWS):
+            say(_Rows(table.rows[start : start + _ROWS]))
+    say(_Whole())
+
+
+if __name__ == "__main__":
+    _main()
