@@ -26,14 +26,16 @@ from sora.store.models import Base
 from sora.store.outbox import OutboxStore
 from sora.store.reviews import ReviewStore
 from sora.store.schema import MIGRATIONS
-from sora.web import cors, errors, operations, own, pages, reviews, runs, session, tickets
+from sora.web import chat, cors, errors, operations, own, pages, reviews, runs, session, tickets
 from sora.web.auth import Tokens
 from sora.web.service import EXTENSION, PrincipalLoader, Service
 
 _DELIVERY_HOURS = 1 / 12  # a token for one delivery need not last: five minutes, for clocks that differ
 
 #: What can be mounted.
-ENDPOINTS = {part.views.name: part.views for part in (reviews, runs, session, tickets, operations, pages)}
+ENDPOINTS = {
+    part.views.name: part.views for part in (reviews, chat, runs, session, tickets, operations, pages)
+}
 
 P = ParamSpec("P")
 

@@ -124,8 +124,21 @@ _LAST_ID_QUERY = _parameter(
 _YEAR, _MONTH, _DAY = (
     _parameter(name, "query", _NUMBER) | {"required": True} for name in ("year", "month", "day")
 )
+_QUOTE = _parameter(
+    "quote", "query", {"enum": ["json", "raw"]}, "raw: texts of the format chat are not escaped."
+)
+_HISTORY = _parameter(
+    "history",
+    "query",
+    _TEXT,
+    'What was said before, as JSON: [{"role": "user"|"assistant", "content": "…"}].',
+)
+_CONVERSATION = _parameter(
+    "conversation_id", "query", _TEXT, "The conversation that goes on; an unknown one is made."
+)
 _STARTS = [_IDS, _FORMAT, _HEARTBEAT, _KEY]
 _FOLLOWS = [_LAST_ID, _LAST_ID_QUERY, _FORMAT, _HEARTBEAT]
+_ASKS = [_HISTORY, _CONVERSATION, _QUOTE, *_FOLLOWS, _KEY]
 
 
 def _operation(
@@ -161,6 +174,21 @@ def _paths() -> _Json:
         },
         "/test/api/request/review": {
             "post": _operation("Review a diary entry, as raw text", takes="ReviewRequest", stream=True, parameters=_STARTS)
+        },
+        "/chat": {
+            "get": _operation(
+                "Chat by EventSource", stream=True, resumes=True,
+                parameters=[_parameter("query", "query", _TEXT) | {"required": True}, *_ASKS],
+            )
+        },
+        **{
+            path: {
+                "get": _operation(
+                    "Chat by EventSource, in chunks", stream=True, resumes=True,
+                    parameters=[_parameter("message", "query", _TEXT) | {"required": True}, *_ASKS],
+                )
+            }
+            for path in ("/api/chat/stream", "/chat/stream")
         },
         "/api/reviews": {
             "get": _operation(

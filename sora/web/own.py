@@ -11,7 +11,6 @@ import msgspec
 from flask import Response, current_app, request
 
 from sora.engine.engine import Order
-from sora.errors import NotFound
 from sora.pipelines.own import Feed, OwnPipeline
 from sora.web import streams
 from sora.web.fields import idempotency_key
@@ -50,15 +49,9 @@ def _answer(
     who = principal()
     how = streams.Options(format, ids=True, ping=False)
     reads = request.method in ("GET", "HEAD")
-    if reads and (at := streams.position()) is not None:
+    if reads and (answered := streams.come_back(how, who)) is not None:
         feed.leave()
-        try:
-            return streams.attach(service().engine.get(at.run_id, owner=who.id), how, at, principal=who)
-        except NotFound:
-            return streams.nothing()
-    if streams.only_looking():
-        feed.leave()
-        return streams.nothing()
+        return answered
     order = Order(
         owner=who.id, kind=name, request=_request(), locale=locale(), on_disconnect=on_disconnect,
         idempotency_key=idempotency_key(),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from operator import itemgetter
 from typing import NamedTuple
 
 import msgspec
 from flask import Response, request
 
-from sora.errors import InvalidRequest, message
+from sora.engine.engine import Order
+from sora.errors import InvalidRequest, NotFound, message
 from sora.events import ORIGIN, Cursor
-from sora.store.runs import Run
+from sora.store.runs import IMPLICIT, Run
 from sora.web import worker
 from sora.web.auth import Principal
 from sora.web.event_stream import EventStream
@@ -41,12 +44,15 @@ class Options(NamedTuple):
 
 
 def options(*, format: str, ids: bool = False) -> Options:
-    """`?format=`, `?ids=` and `?heartbeat=` of the request; `ids`: the endpoint's frames always carry theirs.
+    """`?format=`, `?quote=`, `?ids=` and `?heartbeat=` of the request; `ids`: the endpoint's frames always carry theirs.
 
     Read before anything is started. Raises InvalidRequest.
     """
     fields = query()
     chosen = fields.choice("format", {name: name for name in FORMATS}, default=format)
+    quote = fields.choice("quote", {"json": "json", "raw": "raw"}, default="json")
+    if (chosen, quote) == ("chat", "raw"):
+        chosen = "chat-raw"
     asked = fields.choice("ids", {"0": "0", "1": "1"}, default="0") == "1"
     heartbeat = fields.choice("heartbeat", {"comment": "comment", "event": "event"}, default="comment")
     fields.check()
@@ -73,6 +79,31 @@ def wrong_position() -> InvalidRequest:
 def answer(run: Run, how: Options, *, principal: Principal | None) -> Response:
     """The run from its first event, as the answer to the request that started it."""
     return _stream(run, how, principal, cursor=None, opening_id=None)
+
+
+def generate(how: Options, order: Callable[[], Order], *, principal: Principal) -> Response:
+    """The answer to a GET that generates. One that comes back or only looks starts nothing; the same one again, without a
+    position, gets its run from the start until the end of that was read (see Order). Raises what `order` and
+    `Engine.begin` raise."""
+    if (answered := come_back(how, principal)) is not None:
+        return answered
+    wanted = order()
+    if wanted.idempotency_key is None:
+        wanted = replace(wanted, idempotency_key=_implicit_key())
+    run, _ = service().engine.begin(wanted)
+    return attach(run, how, None, principal=principal)
+
+
+def come_back(how: Options, principal: Principal) -> Response | None:
+    """The answer to a GET that must start nothing: one with a position attaches to one's run there or gets 204, and so does who
+    only looks. None for every other."""
+    at = position()
+    if at is None:
+        return nothing() if only_looking() else None
+    try:
+        return attach(service().engine.get(at.run_id, owner=principal.id), how, at, principal=principal)
+    except NotFound:
+        return nothing()
 
 
 def attach(run: Run, how: Options, at: Position | None, *, principal: Principal | None) -> Response:
@@ -109,6 +140,13 @@ def busy(code: str, *, wait: float) -> Response:
     """A 429 or 503 for an EventSource: a stream that says so, and when to come again."""
     problem = {"code": code, "message": message(code, locale()), "retryable": True}
     return _response(iter((sse.retry(wait), sse.frame(msgspec.json.encode(problem), event=b"error"))), None)
+
+
+def _implicit_key() -> str:
+    """The same for the same path and query, however that is spelled."""
+    asked = [pair for pair in request.args.items(multi=True) if pair[0] != "last_event_id"]
+    said = msgspec.json.encode((request.path, sorted(asked, key=itemgetter(0))))
+    return IMPLICIT + service().engine.keyring.mac(said)[-32:].hex()
 
 
 def _stream(
