@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 from sora.simulator.scripts import Script
@@ -50,32 +51,60 @@ _SPLIT_PAUSE = Pause(0.002)
 """Between the halves of a split UTF-8 sequence, so that a client on the same machine reads them apart."""
 
 
-def streamed(
-    script: Script, answer: Answer, *, header: Mapping[str, Any], include_usage: bool
-) -> Iterator[Action]:
-    """The actions of a streamed answer. `header` is what all of its chunks share (id, model, created)."""
-    stream = _Stream(script, answer, header=header, include_usage=include_usage and script.usage)
-    return _split(stream.actions()) if script.utf8 else stream.actions()
+class Wire(ABC):
+    """How one API words one answer: frames of a stream, or one body. Asked in the order of the methods."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.eol = b"\r\n" if script.crlf else b"\n"
+
+    @abstractmethod
+    def greeting(self) -> bytes:
+        """What is sent at once, long before the first token."""
+
+    @abstractmethod
+    def opening(self) -> bytes:
+        """What comes right before the first token."""
+
+    @abstractmethod
+    def parts(self, thought: Sequence[str], shown: Iterable[str]) -> Iterator[tuple[Iterator[bytes], int]]:
+        """The frames of each part of the answer, made one by one, and how many text tokens each frame has."""
+
+    @abstractmethod
+    def bad(self) -> bytes:
+        """A frame that is not JSON."""
+
+    @abstractmethod
+    def error(self) -> bytes:
+        """The frame that tells of an error."""
+
+    @abstractmethod
+    def ending(self, tokens: int, thought: Sequence[str]) -> Iterator[bytes]:
+        """The frames after the last of `tokens` text tokens."""
+
+    @abstractmethod
+    def whole(self, shown: Sequence[str], thought: Sequence[str]) -> dict[str, Any]:
+        """The answer as one body."""
+
+    @abstractmethod
+    def whole_error(self) -> dict[str, Any]:
+        """The body in the place of one, when it fails."""
+
+    def block(self, data: bytes) -> bytes:
+        return b"data: " + data + self.eol * 2
 
 
-def whole(script: Script, answer: Answer, *, header: Mapping[str, Any]) -> Iterator[Action]:
+def streamed(script: Script, answer: Answer, wire: Wire) -> Iterator[Action]:
+    """The actions of a streamed answer."""
+    return _split(_streamed(script, answer, wire)) if script.utf8 else _streamed(script, answer, wire)
+
+
+def whole(script: Script, answer: Answer, wire: Wire) -> Iterator[Action]:
     """The actions of an answer that is not streamed: a pause as long as its tokens take, then one body."""
     shown = list(answer.text())
     if script.filter is not None:
         shown = shown[: script.filter]
-    thought = answer.reasoning()
-    message: dict[str, Any] = {"role": "assistant", "content": "".join(shown), "refusal": None}
-    if script.refusal:
-        message |= {"content": None, "refusal": "".join(shown)}
-    if thought:
-        message["reasoning_content"] = "".join(thought)
-    reason = script.finish_reason if script.finish else None
-    body = dict(header) | {
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": reason}]
-    }
-    if script.usage:
-        body["usage"] = usage(answer.prompt_tokens, len(shown), reasoning=len(thought))
-    data = encode(body)
+    data = encode(wire.whole(shown, answer.reasoning()))
 
     yield Pause(script.headers + script.first + script.delay * len(shown))
     if script.stall is not None or script.drip:
@@ -85,27 +114,11 @@ def whole(script: Script, answer: Answer, *, header: Mapping[str, Any]) -> Itera
         yield Cut(reset=script.reset is not None)
     elif script.badjson is not None:
         yield Write(data[: len(data) // 2], len(shown))
-    elif script.error is not None:
-        yield Write(encode(server_error()))
+    elif script.error is not None or script.failed is not None:
+        yield Write(encode(wire.whole_error()))
     else:
         steps: Iterator[Action] = iter((Write(data, len(shown)),))
         yield from _split(steps) if script.utf8 else steps
-
-
-def server_error() -> dict[str, Any]:
-    """The error object that OpenAI sends when its own server fails in mid-stream."""
-    message = "The server had an error while processing your request. Sorry about that! (simulated)"
-    return {"error": {"message": message, "type": "server_error", "param": None, "code": None}}
-
-
-def usage(prompt: int, completion: int, *, reasoning: int = 0) -> dict[str, Any]:
-    """The usage object of Chat Completions; reasoning tokens count as completion tokens, as at OpenAI."""
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion + reasoning,
-        "total_tokens": prompt + completion + reasoning,
-        "completion_tokens_details": {"reasoning_tokens": reasoning},
-    }
 
 
 def encode(value: object) -> bytes:
@@ -116,92 +129,50 @@ def encode(value: object) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode()
 
 
-class _Stream:
-    """One streamed answer: its chunks as SSE frames, with the faults of its script at their places."""
+def _streamed(script: Script, answer: Answer, wire: Wire) -> Iterator[Action]:
+    if script.headers:
+        yield Pause(script.headers)
+    yield Flush()
+    if greeting := wire.greeting():
+        yield Write(greeting)
+    while script.drip:
+        yield Write(b": drip" + wire.eol * 2)
+        yield Pause(max(script.delay, 0.001))
+    if script.first:
+        yield Pause(script.first)
+    if opening := wire.opening():
+        yield Write(opening)
 
-    def __init__(
-        self, script: Script, answer: Answer, *, header: Mapping[str, Any], include_usage: bool
-    ) -> None:
-        self._script = script
-        self._answer = answer
-        self._header = header
-        self._include_usage = include_usage
-        self._eol = b"\r\n" if script.crlf else b"\n"
+    thought = answer.reasoning()
+    endings = (script.stall, script.cut, script.reset, script.error, script.failed, script.filter)
+    limit = min((k for k in endings if k is not None), default=None)
+    parts = wire.parts(thought, islice(answer.text(), limit))
+    sent = 0
+    for index, write in enumerate(_writes(parts, script.burst)):
+        if index:
+            yield Pause(script.delay * script.burst)
+        if script.badjson is not None and sent <= script.badjson < sent + write.tokens:
+            yield Write(wire.bad())
+        yield write
+        sent += write.tokens
+    if script.badjson is not None and script.badjson >= sent:
+        yield Write(wire.bad())
 
-    def actions(self) -> Iterator[Action]:
-        script, answer = self._script, self._answer
-        if script.headers:
-            yield Pause(script.headers)
-        yield Flush()
-        while script.drip:
-            yield Write(b": drip" + self._eol * 2)
-            yield Pause(max(script.delay, 0.001))
-        if script.first:
-            yield Pause(script.first)
-        yield Write(
-            self._chunk({"role": "assistant", "content": None if script.null else "", "refusal": None})
-        )
+    if script.stall is not None:
+        yield Silence()
+    elif script.cut is not None or script.reset is not None:
+        yield Cut(reset=script.reset is not None)
+    elif script.error is not None or script.failed is not None:
+        yield Write(wire.error())
+    else:
+        for frame in wire.ending(sent, thought):
+            yield Write(frame)
 
-        thought = answer.reasoning()
-        endings = (script.stall, script.cut, script.reset, script.error, script.filter)
-        limit = min((k for k in endings if k is not None), default=None)
-        text = self._frames("refusal" if script.refusal else "content", islice(answer.text(), limit))
-        writes = chain(self._writes(self._frames("reasoning_content", thought), 0), self._writes(text, 1))
-        sent = 0
-        for index, write in enumerate(writes):
-            if index:
-                yield Pause(script.delay * script.burst)
-            if script.badjson is not None and sent <= script.badjson < sent + write.tokens:
-                yield Write(self._bad_json())
-            yield write
-            sent += write.tokens
-        if script.badjson is not None and script.badjson >= sent:
-            yield Write(self._bad_json())
 
-        if script.stall is not None:
-            yield Silence()
-        elif script.cut is not None or script.reset is not None:
-            yield Cut(reset=script.reset is not None)
-        elif script.error is not None:
-            yield Write(self._block(encode(server_error())))
-        else:
-            yield from self._end(usage(answer.prompt_tokens, sent, reasoning=len(thought)))
-
-    def _end(self, total: Mapping[str, Any]) -> Iterator[Action]:
-        if self._script.finish:
-            yield Write(self._chunk({}, self._script.finish_reason))
-        if self._include_usage:
-            yield Write(self._block(encode({**self._header, "choices": [], "usage": total})))
-        if self._script.done:
-            yield Write(self._block(b"[DONE]"))
-
-    def _frames(self, field: str, shown: Iterable[str]) -> Iterator[bytes]:
-        """One frame for each piece. All but the piece is the same in each: it is encoded once."""
-        head, tail = self._chunk({field: "@"}).rsplit(b'"@"', 1)
-        for index, piece in enumerate(shown):
-            frame = head + encode(piece) + tail
-            if self._script.comments:
-                frame = b": between" + self._eol * 2 + b": inside" + self._eol + frame
-            if self._script.null and index % 3 == 1:
-                frame += self._chunk({"content": None}) + self._block(encode({**self._header, "choices": []}))
-            yield frame
-
-    def _writes(self, frames: Iterator[bytes], tokens_per_frame: int) -> Iterator[Write]:
-        while batch := list(islice(frames, self._script.burst)):
+def _writes(parts: Iterator[tuple[Iterator[bytes], int]], burst: int) -> Iterator[Write]:
+    for frames, tokens_per_frame in parts:
+        while batch := list(islice(frames, burst)):
             yield Write(b"".join(batch), len(batch) * tokens_per_frame)
-
-    def _chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-        chunk = {**self._header, "choices": [choice]}
-        if self._include_usage:
-            chunk["usage"] = None
-        return self._block(encode(chunk))
-
-    def _bad_json(self) -> bytes:
-        return self._block(encode({**self._header, "choices": []})[:-9])
-
-    def _block(self, data: bytes) -> bytes:
-        return b"data: " + data + self._eol * 2
 
 
 def _split(actions: Iterator[Action]) -> Iterator[Action]:

@@ -1,27 +1,27 @@
-"""The simulator's endpoints: Chat Completions, embeddings, models, and what was asked so far."""
+"""The simulator's endpoints: Chat Completions, Responses, embeddings, models, and what was asked so far."""
 
 from __future__ import annotations
 
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from flask import Blueprint, Flask, Response, abort, current_app, g, jsonify, request
 
-from sora.simulator import actions
-from sora.simulator.actions import Action, Cut, Pause, Write
-from sora.simulator.embeddings import DIMENSIONS, as_base64, embed
+from sora.simulator import actions, embeddings, prompt
+from sora.simulator.actions import Action, Cut, Pause, Wire, Write
+from sora.simulator.completions import Completion
 from sora.simulator.player import HANDLER, Player
 from sora.simulator.recorder import Entry, Recorder
+from sora.simulator.responses import Reply
 from sora.simulator.scripts import OPTIONS, Script, UnknownScript, parse
 from sora.simulator.text import Answer
 
 _CREATED = 1_700_000_000
 """What the list of models gives as their date."""
 
-_EMBEDDING_INPUTS = 2048
 _DIMENSIONS_LIMIT = 4096
 
 _ERRORS: Mapping[int, tuple[str, str | None, str]] = {
@@ -64,15 +64,11 @@ def _answered(response: Response) -> Response:
 
 @_v1.post("/chat/completions")
 def chat_completions() -> Response:
-    body, model, script = _asked()
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
-        return _error(400, "'messages' must be a non-empty list of messages.")
-    stream = body.get("stream") is True
-    g.entry.messages, g.entry.stream = messages, stream
+    body, model, script = _asked("messages")
+    messages = _prompt(prompt.of_completion, body)
     if failure := _failure(model, script, prompt=messages):
         return failure
-    answer = Answer(messages, script)
+    answer, stream = Answer(messages, script), g.entry.stream
     header = {
         "id": f"chatcmpl-{secrets.token_hex(12)}",
         "object": "chat.completion.chunk" if stream else "chat.completion",
@@ -80,31 +76,59 @@ def chat_completions() -> Response:
         "model": model,
         "system_fingerprint": "fp_simulator",
     }
-    if not stream:
-        return _play(actions.whole(script, answer, header=header))
     options = body.get("stream_options")
-    include_usage = isinstance(options, dict) and options.get("include_usage") is True
-    response = _play(actions.streamed(script, answer, header=header, include_usage=include_usage))
-    response.headers["Content-Type"] = "text/event-stream; charset=utf-8"
-    response.headers["Cache-Control"] = "no-cache"
-    return response
+    include_usage = not stream or (isinstance(options, dict) and options.get("include_usage") is True)
+    wire = Completion(script, header=header, prompt_tokens=answer.prompt_tokens, include_usage=include_usage)
+    return _say(script, answer, wire)
+
+
+@_v1.post("/responses")
+def responses() -> Response:
+    body, model, script = _asked("instructions", "input")
+    if body.get("background") is True:
+        return _error(400, "The simulator has no background responses.")
+    messages = _prompt(prompt.of_response, body)
+    if failure := _failure(model, script, prompt=messages):
+        return failure
+    tools = body.get("tools") or []
+    searched = prompt.searches(tools)
+    answer = Answer(messages, script, searched=searched)
+    header = {
+        "id": f"resp_{secrets.token_hex(24)}",
+        "object": "response",
+        "created_at": int(time.time()),
+        "model": model,
+        "instructions": body.get("instructions"),
+        "tools": tools,
+        "tool_choice": "auto",
+        "parallel_tool_calls": True,
+    }
+    wire = Reply(
+        script,
+        header=header,
+        prompt_tokens=answer.prompt_tokens,
+        query=answer.query if searched else None,
+        citations=answer.citations,
+    )
+    return _say(script, answer, wire)
 
 
 @_v1.post("/embeddings")
-def embeddings() -> Response:
+def embed() -> Response:
     body, model, script = _asked()
-    texts = _embedding_texts(body.get("input"))
+    texts = embeddings.texts(body.get("input"))
     if texts is None:
         return _error(
-            400, f"'input' must be a text, tokens, or up to {_EMBEDDING_INPUTS} of them, not empty."
+            400, f"'input' must be a text, tokens, or up to {embeddings.INPUTS} of them, not empty."
         )
-    dimensions = body.get("dimensions", DIMENSIONS)
+    dimensions = body.get("dimensions", embeddings.DIMENSIONS)
     if type(dimensions) is not int or not 1 <= dimensions <= _DIMENSIONS_LIMIT:
         return _error(400, f"'dimensions' must be a number from 1 to {_DIMENSIONS_LIMIT}.")
     if failure := _failure(model, script, prompt=texts):
         return failure
-    vectors = [embed(text, dimensions) for text in texts]
-    shown = [as_base64(v) for v in vectors] if body.get("encoding_format") == "base64" else vectors
+    vectors = [embeddings.embed(text, dimensions) for text in texts]
+    packed = body.get("encoding_format") == "base64"
+    shown = [embeddings.as_base64(vector) for vector in vectors] if packed else vectors
     tokens = sum(len(text) for text in texts)
     return jsonify(
         object="list",
@@ -138,8 +162,9 @@ def healthz() -> Response:
     return jsonify(status="ok")
 
 
-def _asked() -> tuple[dict[str, Any], str, Script]:
-    """The request's body, its model, and the script that the model names; anything else ends the request."""
+def _asked(*asked: str) -> tuple[dict[str, Any], str, Script]:
+    """The request's body, its model, and the script that the model names; anything else ends the request. The fields `asked` are
+    recorded as the prompt, the others as parameters."""
     body = request.get_json(force=True, silent=True)
     if not isinstance(body, dict):
         abort(_error(400, "The body must be a JSON object."))
@@ -148,7 +173,10 @@ def _asked() -> tuple[dict[str, Any], str, Script]:
         abort(_error(400, "'model' must be the name of a model."))
     entry: Entry = g.entry
     entry.model = model
-    entry.parameters = {name: v for name, v in body.items() if name not in ("model", "messages", "stream")}
+    entry.stream = body.get("stream") is True
+    entry.parameters = {
+        name: value for name, value in body.items() if name not in ("model", "stream", *asked)
+    }
     try:
         return body, model, parse(model)
     except UnknownScript as unknown:
@@ -159,6 +187,18 @@ def _asked() -> tuple[dict[str, Any], str, Script]:
                 "(GET /v1/models lists them).",
             )
         )
+
+
+def _prompt(
+    read: Callable[[Mapping[str, Any]], list[prompt.Message]], body: Mapping[str, Any]
+) -> list[prompt.Message]:
+    """The messages of the request, recorded; anything else ends it."""
+    try:
+        messages = read(body)
+    except prompt.BadPrompt as error:
+        abort(_error(400, str(error)))
+    g.entry.messages = messages
+    return messages
 
 
 def _failure(model: str, script: Script, *, prompt: object) -> Response | None:
@@ -197,25 +237,18 @@ def _error(
     return response
 
 
+def _say(script: Script, answer: Answer, wire: Wire) -> Response:
+    if not g.entry.stream:
+        return _play(actions.whole(script, answer, wire))
+    response = _play(actions.streamed(script, answer, wire))
+    response.headers["Content-Type"] = "text/event-stream; charset=utf-8"
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
 def _play(steps: Iterator[Action]) -> Response:
     player = Player(steps, request.environ[HANDLER], g.entry)
     return Response(player, mimetype="application/json", direct_passthrough=True)
-
-
-def _embedding_texts(value: object) -> list[str] | None:
-    """The texts of an `input`: a text, a list of tokens, or a list of either; None for anything else."""
-    several = value if isinstance(value, list) and value and not isinstance(value[0], int) else [value]
-    if len(several) > _EMBEDDING_INPUTS:
-        return None
-    texts = []
-    for item in several:
-        if isinstance(item, list) and item and all(type(token) is int for token in item):
-            texts.append(" ".join(map(str, item)))
-        elif isinstance(item, str) and item:
-            texts.append(item)
-        else:
-            return None
-    return texts
 
 
 def _recorder() -> Recorder:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 DIMENSIONS = 256
+INPUTS = 2048
 
 
 def embed(text: str, dimensions: int = DIMENSIONS) -> list[float]:
@@ -33,3 +34,19 @@ def embed(text: str, dimensions: int = DIMENSIONS) -> list[float]:
 def as_base64(vector: Sequence[float]) -> str:
     """The vector as OpenAI's clients ask for it by default: little-endian 32-bit floats in base64."""
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode("ascii")
+
+
+def texts(value: object) -> list[str] | None:
+    """The texts of an `input`: a text, a list of tokens, or a list of either; None for anything else."""
+    several = value if isinstance(value, list) and value and not isinstance(value[0], int) else [value]
+    if len(several) > INPUTS:
+        return None
+    found = []
+    for item in several:
+        if isinstance(item, list) and item and all(type(token) is int for token in item):
+            found.append(" ".join(map(str, item)))
+        elif isinstance(item, str) and item:
+            found.append(item)
+        else:
+            return None
+    return found

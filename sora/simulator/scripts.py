@@ -45,6 +45,7 @@ class Script:
     reset: int | None = None
     badjson: int | None = None
     error: int | None = None
+    failed: int | None = None
     filter: int | None = None
     utf8: bool = False
     crlf: bool = False
@@ -144,6 +145,12 @@ OPTIONS: tuple[Option, ...] = (
     _number("reset", "the TCP connection is reset (RST) after k tokens", "reset", example=5),
     _number("badjson", "a data line that is not JSON after k tokens; then it goes on", "badjson", example=5),
     _number("error", "an error frame after k tokens, then the end", "error", example=5),
+    _number(
+        "failed",
+        "response.failed after k tokens, then the end (Chat Completions: as error)",
+        "failed",
+        example=5,
+    ),
     _number("filter", "stopped by the content filter after k tokens", "filter", example=5),
     _word("length", "finish_reason length", length=True),
     _word("refusal", "the text comes as delta.refusal", refusal=True),

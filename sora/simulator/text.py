@@ -10,6 +10,7 @@ from itertools import chain, islice
 from random import Random
 from typing import Any
 
+from sora.simulator.citations import CITATIONS, Citation
 from sora.simulator.scripts import MILLION, Script
 
 Message = Mapping[str, Any]
@@ -166,9 +167,10 @@ def plain_text(content: object) -> str:
 
 
 class Answer:
-    """The words a script answers these messages with: always the same ones for the same of both."""
+    """The words a script answers these messages with: always the same ones for the same of both. After a web search (`searched`)
+    they end with what was found."""
 
-    def __init__(self, messages: Sequence[Message], script: Script) -> None:
+    def __init__(self, messages: Sequence[Message], script: Script, *, searched: bool = False) -> None:
         self._script = script
         turns = [(message.get("role"), plain_text(message.get("content"))) for message in messages]
         self._user = next((text for role, text in reversed(turns) if role == "user"), "")
@@ -179,6 +181,8 @@ class Answer:
         tone = "plain" if hits["warm"] == hits["frank"] else max(hits, key=lambda name: hits[name])
         self._voice = _VOICES[self._language, tone]
         self._care = _CARE[self._language] if _DISTRESS.search(self._user) else ()
+        self.citations: Sequence[Citation] = CITATIONS[self._language] if searched else ()
+        self.query = " ".join(_WORD.findall(self._user)[:8])
         self.prompt_tokens = sum(len(pieces(text)) + 3 for _, text in turns)
 
     def reasoning(self) -> list[str]:
@@ -186,10 +190,15 @@ class Answer:
         return pieces(self._quoting(_REASONING[self._language])) if self._script.reasoning else []
 
     def text(self) -> Iterator[str]:
-        """The pieces of the text, made one by one: as many as the script says, else about 60 to 120."""
-        script = self._script
-        if script.empty:
+        """The pieces of the text, made one by one: as many as the script says, else about 60 to 120; then one for each of the
+        `citations`, unless there is nothing to cite."""
+        if self._script.empty:
             return iter(())
+        words = self._words()
+        return words if self._script.refusal else chain(words, (each.piece for each in self.citations))
+
+    def _words(self) -> Iterator[str]:
+        script = self._script
         if script.million:
             return self._million()
         if script.refusal:

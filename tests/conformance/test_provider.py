@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import socket
 import threading
@@ -11,18 +12,23 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 
 from sora.config import Config
-from sora.engine.generation import Call, CallCancelled, Finished, Generate, Message, Piece, Provider
+from sora.engine.generation import Call, CallCancelled, Finished, Generate, Image, Message, Piece, Provider
 from sora.errors import ContentFilter, RunError, UpstreamError, UpstreamRateLimited, UpstreamTimeout
 from sora.events import Progress, Reasoning, Usage
 from sora.providers.chat_completions import ChatCompletions
+from sora.providers.responses import Responses
 from tests.support.process import free_port
 from tests.support.simulator import Simulator
 from tests.support.waiting import wait_until
 
-PROVIDERS: dict[str, Callable[[Config], Provider]] = {"chat_completions": ChatCompletions}
+PROVIDERS: dict[str, Callable[[Config], Provider]] = {
+    "chat_completions": ChatCompletions,
+    "responses": Responses,
+}
 
 PROMPT = "오늘은 비가 왔다 🌧️. The tram was late, and nobody minded."
 SECRET = "sk-very-secret"
@@ -201,17 +207,40 @@ def test_a_million_characters(provider: Provider) -> None:
 def test_the_request_says_what_was_asked_for(provider: Provider, simulator: Simulator) -> None:
     run(provider, ask("sim-n3-d0"))
     (seen,) = simulator.requests()
-    assert [message["content"] for message in seen["messages"]][-1] == PROMPT
+    assert [(message["role"], message["content"]) for message in seen["messages"]] == [
+        ("system", "You answer."),
+        ("user", PROMPT),
+    ]
     assert seen["parameters"]["temperature"] == 0.5
     assert seen["parameters"]["top_p"] == 0.9
-    assert seen["parameters"]["max_tokens"] == 500
-    assert seen["parameters"]["stream_options"] == {"include_usage": True}
+    own: dict[type, dict[str, object]] = {
+        ChatCompletions: {"max_tokens": 500, "stream_options": {"include_usage": True}},
+        Responses: {"max_output_tokens": 500, "store": False},
+    }
+    assert seen["parameters"].items() >= own[type(provider)].items()
+
+
+def test_pictures_go_along(provider: Provider, simulator: Simulator) -> None:
+    content = bytes(range(256)) * 40
+    looked_at = Message("user", PROMPT, (Image("image/png", content), Image("image/jpeg", b"\xff")))
+    request = msgspec.structs.replace(
+        ask("sim-echo-d0"), messages=(looked_at, Message("assistant", "네."), Message("user", "둘 다?"))
+    )
+    assert run(provider, request).text == "둘 다?"
+    (seen,) = simulator.requests()
+    digests = [hashlib.sha256(each.content).hexdigest() for each in looked_at.images]
+    assert seen["messages"][0]["content"] == [
+        {"type": "text", "text": PROMPT},
+        {"type": "image", "media_type": "image/png", "bytes": 10240, "sha256": digests[0]},
+        {"type": "image", "media_type": "image/jpeg", "bytes": 1, "sha256": digests[1]},
+    ]
+    assert [each["content"] for each in seen["messages"][1:]] == ["네.", "둘 다?"]
 
 
 # What goes wrong in mid-answer
 
 
-@pytest.mark.parametrize("fault", ["cut5", "reset5", "badjson5", "error5"])
+@pytest.mark.parametrize("fault", ["cut5", "reset5", "badjson5", "error5", "failed5"])
 def test_a_fault_in_mid_answer_keeps_what_came_before(
     stubborn: Provider, simulator: Simulator, fault: str
 ) -> None:
@@ -283,6 +312,7 @@ def test_a_passing_fault_is_retried_visibly(stubborn: Provider, simulator: Simul
         ("refuse", UpstreamError),
         ("cut0", UpstreamError),
         ("error0", UpstreamError),
+        ("failed0", UpstreamError),
         ("badjson0", UpstreamError),
     ],
 )
