@@ -1,0 +1,69 @@
+"""Rows of a table as values that can be compared and added up: each column has one type."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import msgspec
+
+#: A number, a date as YYYY-MM-DD, a text; None: the cell is empty.
+Cell = int | float | str | None
+Row = dict[str, Cell]
+
+# A number with a leading zero is a name: 00123 is a code, not 123.
+_NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,14}|[1-9][0-9]{0,2}(?:,[0-9]{3}){1,4})(?:\.[0-9]{1,15})?")
+_DATE = re.compile(r"([0-9]{4})[-/.] ?([0-9]{1,2})[-/.] ?([0-9]{1,2})\.?(?:[T ]0{1,2}:00(?::00)?)?")
+
+
+class Column(NamedTuple):
+    """A column of a table."""
+
+    name: str
+    type: Literal["number", "date", "text"]
+
+
+_COLUMNS = msgspec.json.Decoder(tuple[Column, ...])
+
+
+def typed(rows: Sequence[dict[str, str]]) -> tuple[tuple[Column, ...], list[Row]]:
+    """The columns, in order, and the rows with their cells as values. A column is of numbers, or of dates, if each of its
+    cells is one or empty, and of texts otherwise. The rows may lack columns."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = tuple(Column(name, _type([row.get(name, "").strip() for row in rows])) for name in names)
+    return columns, [
+        {name: _value(row.get(name, "").strip(), type) for name, type in columns} for row in rows
+    ]
+
+
+def columns_of(encoded: str | None) -> tuple[Column, ...]:
+    """What `msgspec.json` made of the columns; none for None."""
+    return _COLUMNS.decode(encoded) if encoded else ()
+
+
+def _type(cells: Sequence[str]) -> Literal["number", "date", "text"]:
+    cells = [cell for cell in cells if cell]
+    if cells and all(_NUMBER.fullmatch(cell) for cell in cells):
+        return "number"
+    if cells and all(_date(cell) for cell in cells):
+        return "date"
+    return "text"
+
+
+def _value(cell: str, type: str) -> Cell:
+    if not cell:
+        return None
+    if type == "number":
+        plain = cell.replace(",", "")
+        return float(plain) if "." in plain else int(plain)
+    return _date(cell) if type == "date" else cell
+
+
+def _date(cell: str) -> str | None:
+    found = _DATE.fullmatch(cell)
+    try:
+        return dt.date(*map(int, found.groups())).isoformat() if found else None
+    except ValueError:
+        return None
