@@ -12,9 +12,9 @@ from pathlib import Path
 PYTEST = [sys.executable, "-m", "pytest"]
 GEVENT = [sys.executable, "-m", "gevent.monkey", "--module", "pytest"]
 PARTS = {
-    "on threads": [*PYTEST, "--ignore=tests/live"],
+    "on threads": [*PYTEST, "--ignore=tests/live", "--ignore=tests/browser"],
     "on gevent": [*GEVENT, "tests/conformance", "tests/engine"],
-    "live": [*PYTEST, "tests/live"],
+    "live": [*PYTEST, "tests/live", "tests/browser"],
 }
 
 

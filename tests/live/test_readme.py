@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from tests.support.client import request
+from tests.support.cutter import cutting
 from tests.support.server import Server
 from tests.support.simulator import Simulator
 from tests.support.tables import README
@@ -57,7 +55,7 @@ def test_the_javascript_reader_survives_lost_connections(server: Server) -> None
         pytest.skip("node is not installed · apt-get install nodejs")
     program = "\n".join(blocks("From JavaScript", "js")) + "\nconsole.log(JSON.stringify({ answer }));"
 
-    with cutting(server.port) as (port, cuts):
+    with cutting(server.port, (40, 300, 700, 1501, 2503)) as (port, cuts):
         code = program.replace(PRINTED, f"http://127.0.0.1:{port}")
         command = [node, "--input-type=module", "-e", code]
         done = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
@@ -69,59 +67,3 @@ def test_the_javascript_reader_survives_lost_connections(server: Server) -> None
     assert answer == saved["feedback"] == texts[-1]
     assert all(answer.startswith(text) for text in texts)
     assert len(cuts) >= 4
-
-
-@contextmanager
-def cutting(upstream: int) -> Iterator[tuple[int, list[int]]]:
-    """A proxy that cuts its first connections after some bytes of the response: its port, and the cuts made."""
-    limits, cuts = [40, 300, 700, 1501, 2503], list[int]()
-    listener = socket.create_server(("127.0.0.1", 0))
-    threads = []
-
-    def copy(source: socket.socket, target: socket.socket, limit: int | None) -> None:
-        sent = 0
-        try:
-            while data := source.recv(65536):
-                left = len(data) if limit is None else limit - sent
-                target.sendall(data[:left])
-                sent += len(data)
-                if limit is not None and sent >= limit:
-                    cuts.append(limit)
-                    break
-        except OSError:
-            pass
-        for end in (source, target):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def serve() -> None:
-        while True:
-            try:
-                client = listener.accept()[0]
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", upstream))
-            limit = limits.pop(0) if limits else None
-            pair = [
-                threading.Thread(target=copy, args=(client, server, None)),
-                threading.Thread(target=copy, args=(server, client, limit)),
-            ]
-            for thread in pair:
-                thread.start()
-            threads.append((pair, client, server))
-
-    acceptor = threading.Thread(target=serve)
-    acceptor.start()
-    try:
-        yield listener.getsockname()[1], cuts
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        acceptor.join()
-        for pair, client, server in threads:
-            for thread in pair:
-                thread.join()
-            client.close()
-            server.close()
