@@ -6,6 +6,8 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 
 from sora.knowledge.gathered import Gathered
 from sora.knowledge.table import Table, tabled
@@ -24,14 +26,14 @@ def read(text: str, *, name: str, out: Gathered) -> Table:
     return tabled(name, _rows(text, delimiter), out=out)
 
 
-def _rows(text: str, delimiter: str) -> list[list[str]]:
-    return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+def _rows(text: str, delimiter: str) -> Iterator[list[str]]:
+    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
 
 
 def _fit(sample: str, delimiter: str) -> tuple[float, int]:
     """How well a delimiter explains a text: the share of rows that are of the same width, if that is more than one cell."""
     try:
-        widths = Counter(len(row) for row in _rows(sample, delimiter)[:100] if row)
+        widths = Counter(len(row) for row in islice(_rows(sample, delimiter), 100) if row)
     except csv.Error:
         return 0.0, 0
     if not widths:

@@ -22,10 +22,10 @@ _DELETED = frozenset({"del", "moveFrom"})
 def read(content: bytes, out: Gathered) -> None:
     """The body's text, then the foot- and endnotes'. A row of a table is a line, its cells parted by bars."""
     archive = Archive(content, out.limits)
-    headings = _Styles()
-    _parse(archive, "word/styles.xml", headings)
+    styles = _Styles()
+    _parse(archive, "word/styles.xml", styles)
     for part in ("word/document.xml", "word/footnotes.xml", "word/endnotes.xml"):
-        _parse(archive, part, _Body(out, headings.levels))
+        _parse(archive, part, _Body(out, styles.marks))
         out.add("\n")
 
 
@@ -73,10 +73,11 @@ def _parse(archive: Archive, part: str, handler: _Handler) -> None:
 
 
 class _Styles(_Handler):
-    """Which styles are headings, and of what level. A style's id is in its author's language, its name is not."""
+    """What stands before a paragraph of a style: a heading's or a list's mark. A style's id may be in its author's language,
+    its name is not."""
 
     def __init__(self) -> None:
-        self.levels: dict[str, int] = {}
+        self.marks: dict[str, str] = {}
         self._id = ""
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
@@ -85,15 +86,17 @@ class _Styles(_Handler):
         elif name == "name" and self._id:
             words = attributes.get("val", "").lower().split()
             if len(words) == 2 and words[0] == "heading" and words[1] in "123456":
-                self.levels[self._id] = int(words[1])
+                self.marks[self._id] = "#" * int(words[1]) + " "
             elif words == ["title"]:
-                self.levels[self._id] = 1
+                self.marks[self._id] = "# "
+            elif words[:2] in (["list", "bullet"], ["list", "number"]):
+                self.marks[self._id] = "- "
 
 
 class _Body(_Handler):
-    def __init__(self, out: Gathered, headings: dict[str, int]) -> None:
+    def __init__(self, out: Gathered, styles: dict[str, str]) -> None:
         self._out = out
-        self._headings = headings
+        self._styles = styles
         self._skipped = 0
         self._shown = False  # inside of a text element
         self._paragraphs: list[
@@ -119,8 +122,8 @@ class _Body(_Handler):
                 name == "tab" and attributes
             ):  # with them it is a tab stop
                 text.append("\t" if name == "tab" else "\n")
-            elif name == "pStyle" and (level := self._headings.get(attributes.get("val", ""))):
-                marks[:] = ["#" * level + " "]
+            elif name == "pStyle" and (mark := self._styles.get(attributes.get("val", ""))):
+                marks[:] = [mark]
             elif name == "numPr" and not marks:
                 marks.append("- ")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import re
+from itertools import chain
 
 from sora.errors import UnreadableFile
 from sora.knowledge.archive import Archive
@@ -29,10 +30,11 @@ def read(content: bytes, *, out: Gathered) -> tuple[Table, ...]:
     for sheet in book.sheets_metadata:
         if sheet.typ is not SheetTypeEnum.WorkSheet or sheet.visible is not SheetVisibleEnum.Visible:
             continue
-        rows = [[_shown(value) for value in row] for row in book.get_sheet_by_name(sheet.name).iter_rows()]
-        if any(any(row) for row in rows):
+        cells = ([_shown(value) for value in row] for row in book.get_sheet_by_name(sheet.name).iter_rows())
+        rows = filter(any, cells)
+        if (first := next(rows, None)) is not None:
             out.add(f"\n## {sheet.name}\n")
-            tables.append(tabled(sheet.name, rows, out=out))
+            tables.append(tabled(sheet.name, chain([first], rows), out=out))
     if not tables:
         raise UnreadableFile("file_no_text")
     return tuple(tables)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from sora.knowledge.gathered import Gathered
@@ -23,16 +23,18 @@ class Table(NamedTuple):
     rows: list[dict[str, str]]
 
 
-def tabled(name: str, rows: Sequence[list[str]], *, out: Gathered) -> Table:
+def tabled(name: str, rows: Iterable[list[str]], *, out: Gathered) -> Table:
     """A table of rows as they stand in a file; its text, a line for each row, goes to `out`.
 
     The first of the first ten rows that is as wide as most and holds words alone names the columns; where there is none they
     are called A, B, C … as a spreadsheet's. What stands above is in the text only. Empty rows are left out.
     """
-    kept = [stripped for row in rows if (stripped := _stripped(row))]
-    for row in kept:
-        out.count(len(row))
-        out.add(" | ".join(row) + "\n")
+    kept = []
+    for cells in rows:
+        if row := _stripped(cells):
+            out.count(len(row))
+            out.add(" | ".join(row) + "\n")
+            kept.append(row)
     if not kept:
         return Table(name, (), [])
     header = _header(kept)
