@@ -111,6 +111,15 @@ class Config:
     top_p: float = _setting(0.9, "Nucleus sampling.")
     review_max_tokens: int = _setting(1000, "Output tokens of a review.")
     chat_max_tokens: int = _setting(1000, "Output tokens of a chat's answer.")
+    ask_max_tokens: int = _setting(
+        4096, "Output tokens of an answer to /api/ask where the request does not say."
+    )
+    ask_model_4_1: str = _setting(
+        "", "The model of /api/ask-4-1; empty: gpt-4.1 at OpenAI itself, else SORA_MODEL."
+    )
+    ask_model_4_1_mini: str = _setting(
+        "", "The model of /api/ask-4-1-mini; empty: gpt-4.1-mini at OpenAI itself, else SORA_MODEL."
+    )
     context_tokens: int = _setting(
         16_000, "Tokens sent to the model, as Sora counts them: prompt, history and question."
     )

@@ -267,6 +267,13 @@ MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "cancelled": ("취소되었습니다.", "Cancelled."),
     "internal": ("서버에 문제가 생겼습니다.", "Something went wrong on the server."),
+    "ask_files": ("파일 분석 중", "Reading the files"),
+    "ask_search": ("자료 찾는 중", "Looking for material"),
+    "ask_answer": ("답변을 생각 중이에요", "Thinking about the answer"),
+    "ask_about_files": (
+        "첨부한 파일의 내용을 설명해 주세요.",
+        "Please describe what the attached files hold.",
+    ),
     "saving": ("저장하는 중입니다.", "Saving."),
     "retrying": ("다시 시도하는 중입니다.", "Trying again."),
     "web_searching": ("웹 찾아보는 중입니다.", "Searching the web."),
@@ -285,6 +292,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "field_choice": ("허용된 값이 아닙니다: {choices}", "must be one of: {choices}"),
     "field_date": ("YYYY-MM-DD 형식의 날짜여야 합니다.", "must be a date, YYYY-MM-DD."),
     "field_number": ("숫자여야 합니다.", "must be a number."),
+    "field_flag": ("true 또는 false여야 합니다.", "must be true or false."),
+    "field_twice": ("한 번만 보낼 수 있습니다.", "must be given once only."),
+    "field_file": ("파일이어야 합니다.", "must be a file."),
     "field_range": ("{low}에서 {high} 사이여야 합니다.", "must be between {low} and {high}."),
     "field_key": ("공백 없는 ASCII 문자 1–255자여야 합니다.", "must be 1 to 255 visible ASCII characters."),
     "field_unknown": ("알 수 없는 값입니다.", "is not known."),
@@ -329,6 +339,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "takes too much time or memory to read.",
     ),
     "bad_body": ("요청 본문이 온전히 도착하지 않았습니다.", "The body did not arrive whole."),
+    "bad_form": ("multipart 본문을 읽을 수 없습니다.", "The body is not a valid multipart form."),
     "bad_json": ("JSON을 읽을 수 없습니다.", "The body is not valid JSON."),
 }
 

@@ -18,6 +18,18 @@ from sora.web.service import locale, service
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _ID = re.compile(r"[0-9A-Za-z]{1,64}")
 _INTEGER = re.compile(r"[0-9]{1,9}")
+_DECIMAL = re.compile(r"[-+]?[0-9]{1,9}(?:\.[0-9]{0,9})?")
+_FLAGS = {
+    "": False,
+    "false": False,
+    "0": False,
+    "off": False,
+    "no": False,
+    "true": True,
+    "1": True,
+    "on": True,
+    "yes": True,
+}
 _KEY = re.compile(r"[!-~]{1,255}")
 _LONGEST_NAME = 128
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")  # no database and no UTF-8 holds these
@@ -145,6 +157,31 @@ class Fields:
         else:
             return int(value)
         return low
+
+    def number(self, name: str, *, low: float, high: float, whole: bool = False) -> float | None:
+        """A number between `low` and `high`, or its text, as a form has it; None where there is none."""
+        value = self._values.get(name)
+        if isinstance(value, str) and _DECIMAL.fullmatch(value.strip()):
+            value = float(value)
+        if value is None or value == "":
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or (whole and value != int(value)):
+            self.problem(name, "field_number")
+        elif not low <= value <= high:
+            self.problem(name, "field_range", low=low, high=high)
+        else:
+            return value
+        return None
+
+    def flag(self, name: str) -> bool:
+        """True or false, or its text, as a form has it; false where there is none."""
+        value = self._values.get(name)
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        if not isinstance(value, str) or value.strip().lower() not in _FLAGS:
+            self.problem(name, "field_flag")
+            return False
+        return _FLAGS[value.strip().lower()]
 
 
 def body() -> Fields:
