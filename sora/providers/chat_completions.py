@@ -9,9 +9,10 @@ from sora.config import Config
 from sora.engine.generation import Generate, Message, Piece
 from sora.events import Reasoning, Usage
 from sora.providers import chunk
-from sora.providers.dialect import Answer, Dialect, data_url
+from sora.providers.dialect import Answer, Dialect
 from sora.providers.failure import broken, told
 from sora.providers.openai_client import OpenAIClient
+from sora.providers.payload import Pictures
 
 FINISH_REASONS = {
     "stop": "stop",
@@ -33,10 +34,12 @@ class ChatCompletions(Dialect):
         # new name.
         self._limit = "max_tokens" if config.openai_base_url else "max_completion_tokens"
 
-    def _body(self, request: Generate, model: str) -> dict[str, Any]:
+    def _body(self, request: Generate, model: str, pictures: Pictures) -> dict[str, Any]:
         return {
             "model": model,
-            "messages": [{"role": each.role, "content": _content(each)} for each in request.messages],
+            "messages": [
+                {"role": each.role, "content": _content(each, pictures)} for each in request.messages
+            ],
             self._limit: request.max_tokens,
             "temperature": request.temperature,
             "top_p": request.top_p,
@@ -48,11 +51,11 @@ class ChatCompletions(Dialect):
         return _Answer()
 
 
-def _content(said: Message) -> str | list[dict[str, Any]]:
+def _content(said: Message, pictures: Pictures) -> str | list[dict[str, Any]]:
     if not said.images:
         return said.content
     parts: list[dict[str, Any]] = [{"type": "text", "text": said.content}] if said.content else []
-    return parts + [{"type": "image_url", "image_url": {"url": data_url(image)}} for image in said.images]
+    return parts + [{"type": "image_url", "image_url": {"url": pictures.url(image)}} for image in said.images]
 
 
 class _Answer(Answer):

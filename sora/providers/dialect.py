@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -12,11 +11,12 @@ import httpx2
 import openai
 
 from sora.config import Config
-from sora.engine.generation import Call, Finished, Generate, Image, Piece, Provider
+from sora.engine.generation import Call, Finished, Generate, Piece, Provider
 from sora.errors import ContentFilter, UpstreamError, UpstreamTimeout, message
 from sora.events import Progress, Source, Usage
 from sora.providers.failure import Failure, broken, unanswered
 from sora.providers.openai_client import Blocks, OpenAIClient
+from sora.providers.payload import Pictures
 from sora.providers.sse import MAX_LINE, LineTooLong, Splitter
 from sora.providers.waiting import Waiting
 
@@ -62,8 +62,8 @@ class Dialect(Provider):
         self._retries = config.provider_retries
 
     @abstractmethod
-    def _body(self, request: Generate, model: str) -> dict[str, Any]:
-        """What is asked for, as this API words it."""
+    def _body(self, request: Generate, model: str, pictures: Pictures) -> dict[str, Any]:
+        """What is asked for, as this API words it, with the URLs that `pictures` gives."""
 
     @abstractmethod
     def _answer(self, request: Generate) -> Answer:
@@ -116,17 +116,14 @@ class Dialect(Provider):
         yield [*answer.sources.values(), Finished(answer.finish_reason or "other", model)]
 
     def _open(self, request: Generate, model: str, waiting: Waiting) -> Blocks:
+        pictures = Pictures()
+        content = pictures.encode(self._body(request, model, pictures))
         try:
-            return self._client.open(self.path, self._body(request, model), waiting)
+            return self._client.open(self.path, content, waiting)
         except (openai.APIStatusError, openai.APIConnectionError, UpstreamTimeout) as error:
             failure = unanswered(error)
         # Outside: what the upstream said must not come along as the context of our error.
         raise failure
-
-
-def data_url(image: Image) -> str:
-    """The picture within a request (RFC 2397)."""
-    return f"data:{image.media_type};base64,{base64.b64encode(image.content).decode('ascii')}"
 
 
 def _read(blocks: Iterator[bytes], waiting: Waiting, answer: Answer) -> Iterator[Sequence[Piece]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import Protocol
 
 import httpx2
 import openai
@@ -46,14 +45,12 @@ class OpenAIClient:
         self._client: openai.OpenAI | None = None
         self._process = 0
 
-    def open(self, path: str, body: Mapping[str, Any], waiting: Waiting) -> Blocks:
-        """POST and wait for the status and the headers; the body.
+    def open(self, path: str, content: bytes, waiting: Waiting) -> Blocks:
+        """POST this JSON and wait for the status and the headers; the body.
 
         Raises openai.APIStatusError for a status of 400 and more, openai.APIConnectionError, UpstreamTimeout,
         CallCancelled.
         """
-        # Encoded here, because a lone surrogate in a user's text must not fail the request.
-        content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         token = waiting_now.set(waiting)
         try:
             # `post` rather than the typed method: to check the parameters costs ten times what sending them

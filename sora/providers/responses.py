@@ -9,9 +9,10 @@ from sora.config import Config
 from sora.engine.generation import Generate, Message, Piece
 from sora.errors import message
 from sora.events import Progress, Reasoning, Source, Usage
-from sora.providers.dialect import Answer, Dialect, data_url
+from sora.providers.dialect import Answer, Dialect
 from sora.providers.failure import broken, told
 from sora.providers.openai_client import OpenAIClient
+from sora.providers.payload import Pictures
 from sora.providers.response_event import Response, ResponseEvent, decode
 
 # Why a response is incomplete, as a finish reason.
@@ -34,10 +35,10 @@ class Responses(Dialect):
         super().__init__(config, client=client)
         self._search = {"type": "web_search", "search_context_size": config.web_search_context}
 
-    def _body(self, request: Generate, model: str) -> dict[str, Any]:
+    def _body(self, request: Generate, model: str, pictures: Pictures) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": model,
-            "input": [{"role": each.role, "content": _content(each)} for each in request.messages],
+            "input": [{"role": each.role, "content": _content(each, pictures)} for each in request.messages],
             "max_output_tokens": request.max_tokens,
             "temperature": request.temperature,
             "top_p": request.top_p,
@@ -52,12 +53,12 @@ class Responses(Dialect):
         return _Answer(request.locale)
 
 
-def _content(said: Message) -> str | list[dict[str, Any]]:
+def _content(said: Message, pictures: Pictures) -> str | list[dict[str, Any]]:
     if not said.images:
         return said.content
     parts: list[dict[str, Any]] = [{"type": "input_text", "text": said.content}] if said.content else []
     return parts + [
-        {"type": "input_image", "image_url": data_url(image), "detail": "auto"} for image in said.images
+        {"type": "input_image", "image_url": pictures.url(image), "detail": "auto"} for image in said.images
     ]
 
 
