@@ -114,10 +114,10 @@ class Config:
     ask_max_tokens: int = _setting(
         4096, "Output tokens of an answer to /api/ask where the request does not say."
     )
-    ask_model_4_1: str = _setting(
+    ask_model_full: str = _setting(
         "", "The model of /api/ask-4-1; empty: gpt-4.1 at OpenAI itself, else SORA_MODEL."
     )
-    ask_model_4_1_mini: str = _setting(
+    ask_model_mini: str = _setting(
         "", "The model of /api/ask-4-1-mini; empty: gpt-4.1-mini at OpenAI itself, else SORA_MODEL."
     )
     context_tokens: int = _setting(
