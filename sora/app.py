@@ -17,16 +17,31 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from sora.config import Config, load, require_secrets
 from sora.engine.app_server import AppServer
 from sora.engine.engine import Engine
+from sora.engine.pipeline import Pipeline
 from sora.errors import ConfigError, SoraError
+from sora.pipelines.chat import ChatPipeline
 from sora.pipelines.review import ReviewPipeline
 from sora.providers.openai_provider import OpenAIProvider
+from sora.store.conversations import ConversationStore
 from sora.store.crypto import Keyring
 from sora.store.database import Database
 from sora.store.models import Base
 from sora.store.outbox import OutboxStore
 from sora.store.reviews import ReviewStore
 from sora.store.schema import MIGRATIONS
-from sora.web import chat, cors, errors, operations, own, pages, reviews, runs, session, tickets
+from sora.web import (
+    chat,
+    conversations,
+    cors,
+    errors,
+    operations,
+    own,
+    pages,
+    reviews,
+    runs,
+    session,
+    tickets,
+)
 from sora.web.auth import Tokens
 from sora.web.service import EXTENSION, PrincipalLoader, Service
 
@@ -34,8 +49,12 @@ _DELIVERY_HOURS = 1 / 12  # a token for one delivery need not last: five minutes
 
 #: What can be mounted.
 ENDPOINTS = {
-    part.views.name: part.views for part in (reviews, chat, runs, session, tickets, operations, pages)
+    part.views.name: part.views
+    for part in (reviews, chat, conversations, runs, session, tickets, operations, pages)
 }
+
+#: Those whose runs ask a model of ours.
+_KINDS = {"reviews", "chat"}
 
 P = ParamSpec("P")
 
@@ -58,10 +77,10 @@ class Sora:
     ) -> None:
         """Add Sora's routes under `url_prefix`, and `app.extensions["sora"]`. Starts nothing before the first run.
 
-        `endpoints` names what is mounted, of ENDPOINTS; None: all. Without `reviews` there is no diary review, and no model
-        API is needed. `db` is a Flask-SQLAlchemy object that the application has already, an engine of SQLAlchemy or a URL:
-        Sora's tables are in that database, which it reaches through connections of its own. `principal_loader` tells who
-        sends a request, in the place of Sora's tokens and its session.
+        `endpoints` names what is mounted, of ENDPOINTS; None: all. Without `reviews` there is no diary review, without `chat` no
+        chat; without either no model API is needed. `db` is a Flask-SQLAlchemy object that the application has already, an
+        engine of SQLAlchemy or a URL: Sora's tables are in that database, which it reaches through connections of its own.
+        `principal_loader` tells who sends a request, in the place of Sora's tokens and its session.
         Other settings come from the environment and from `app.config` (the same names, SORA_…). Raises ConfigError for
         settings it cannot start with, and RuntimeError for an application that has one already.
         """
@@ -71,8 +90,8 @@ class Sora:
         config = load(app.config)
         if db is not None:
             config = replace(config, database_url=_url(app, db))
-        require_secrets(config, tokens=principal_loader is None, model="reviews" in mounted)
-        service = _service(config, reviewing="reviews" in mounted)
+        require_secrets(config, tokens=principal_loader is None, model=bool(_KINDS & set(mounted)))
+        service = _service(config, mounted)
         prefix = f"/{url_prefix.strip('/')}" if url_prefix.strip("/") else ""
         app.extensions[EXTENSION] = replace(service, principal_loader=principal_loader, url_prefix=prefix)
         app.register_blueprint(_blueprint(mounted, config), url_prefix=prefix or None)
@@ -193,24 +212,28 @@ def _url(app: Flask, db: Any) -> str:
     return url.render_as_string(hide_password=False)
 
 
-def _service(config: Config, *, reviewing: bool) -> Service:
+def _service(config: Config, mounted: Collection[str]) -> Service:
     tokens = Tokens(config)
     keyring = Keyring(config.encryption_keys)
     config.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = Database(config.database, pool=config.database_pool, timeout=config.database_timeout)
-    saved = ReviewStore(keyring)
+    saved, talks = ReviewStore(keyring), ConversationStore(keyring)
     elsewhere = config.save_to == "http"
+    pipelines: list[Pipeline] = []
+    if "reviews" in mounted:
+        outbox = OutboxStore(keyring) if elsewhere else None
+        pipelines.append(ReviewPipeline(config, reviews=saved, outbox=outbox))
+    if "chat" in mounted:
+        pipelines.append(ChatPipeline(config, conversations=talks, database=database))
     engine = Engine(
         config,
         database=database,
         keyring=keyring,
         provider=OpenAIProvider(config),
-        pipelines=[ReviewPipeline(config, reviews=saved, outbox=OutboxStore(keyring) if elsewhere else None)]
-        if reviewing
-        else [],
+        pipelines=pipelines,
         deliver=_app_server(config, tokens).deliver if elsewhere else None,
     )
-    return Service(config, engine, saved, tokens)
+    return Service(config, engine, saved, talks, tokens)
 
 
 def _app_server(config: Config, tokens: Tokens) -> AppServer:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from importlib import resources
-from pathlib import Path
 
-from sora.config import Config, variable
-from sora.errors import ConfigError
+from sora.config import Config
+from sora.pipelines.prompts import built_in, given
 
 _SETTINGS = {"FEELING": "prompt_f", "THINKING": "prompt_t"}
 _NAMELESS = {"ko": "작성자", "en": "the writer"}
@@ -26,10 +24,10 @@ class Personas:
     def __init__(self, config: Config) -> None:
         self._prompts: dict[tuple[str, str], str] = {}
         for locale in _NAMELESS:
-            care = _built_in("care", locale)
+            care = built_in("care", locale)
             for persona, setting in _SETTINGS.items():
-                own = _given(getattr(config, setting), setting=setting)
-                prompt = own or _built_in(persona.lower(), locale)
+                own = given(getattr(config, setting), setting=setting)
+                prompt = own or built_in(persona.lower(), locale)
                 self._prompts[persona, locale] = prompt.replace("{care}", care)
 
     def prompt(self, persona: str, *, locale: str, name: str, date: dt.date) -> str:
@@ -37,35 +35,3 @@ class Personas:
         # One line, so that a name cannot pass for a paragraph of the prompt.
         shown = " ".join(name.split())[:_MAX_NAME] or _NAMELESS[locale]
         return self._prompts[persona, locale].replace("{date}", date.isoformat()).replace("{name}", shown)
-
-
-def _built_in(name: str, locale: str) -> str:
-    file = resources.files("sora.pipelines.prompts") / f"{name}.{locale}.txt"
-    return file.read_text("utf-8").strip()
-
-
-def _given(value: str, *, setting: str) -> str:
-    """A setting's own text, or the text of the file it is the path of; empty when it is not set."""
-    if not _may_be_a_path(value):
-        return value
-    try:
-        text = Path(value).expanduser().read_text("utf-8").strip()
-    except FileNotFoundError:
-        if not _must_be_a_path(value):
-            return value
-        raise ConfigError(f"{variable(setting)} names a file that is not there") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{variable(setting)}: {type(error).__name__} when reading the file") from None
-    if not text:
-        raise ConfigError(f"{variable(setting)} names a file that is empty")
-    return text
-
-
-def _may_be_a_path(value: str) -> bool:
-    return 0 < len(value.encode()) < 255 and value.isprintable()
-
-
-def _must_be_a_path(value: str) -> bool:
-    """Whether nobody would write this as a prompt."""
-    named = value.endswith((".txt", ".md")) and " " not in value
-    return named or value.startswith(("/", "./", "../", "~/"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
@@ -155,7 +155,7 @@ class ConversationStore:
             session.execute(sa.update(MessageRow).where(place).values(values))
         changed: dict[str, Any] = {"updated_at": now()}
         if role == "user" and not conversation.title:
-            changed["title"] = self._title(conversation, content)
+            changed["title"] = self._title(conversation, _beginning(content))
         session.execute(
             sa.update(ConversationRow).where(ConversationRow.id == conversation.id).values(changed)
         )
@@ -216,10 +216,12 @@ class ConversationStore:
     def find(self, session: Session, owner: str, name: str) -> Conversation | None:
         return self._one(session, sa.and_(ConversationRow.owner == owner, ConversationRow.name == name))
 
-    def rename(self, session: Session, conversation: Conversation, title: str) -> None:
-        """Give a conversation another title."""
+    def rename(self, session: Session, conversation: Conversation, title: str) -> Conversation:
+        """Give a conversation another title, on one line."""
+        line = " ".join(title.split())
         mine = sa.update(ConversationRow).where(ConversationRow.id == conversation.id)
-        session.execute(mine.values(title=self._title(conversation, title)))
+        session.execute(mine.values(title=self._title(conversation, line)))
+        return replace(conversation, title=line)
 
     def delete(self, session: Session, conversation: Conversation) -> None:
         """Delete a conversation with its messages, and its runs with their logs and files. Raises RunActive while one is under
@@ -261,10 +263,8 @@ class ConversationStore:
         role, created = cast("Role", row.role), _moment(row.created_at)
         return Turn(role, content, meta, row.run_id, created, row.id, row.number, row.status)
 
-    def _title(self, conversation: Conversation, text: str) -> bytes:
-        line = " ".join(text.split())
-        short = line if len(line) <= _TITLE else line[: _TITLE - 1] + "…"
-        return self._seal("conversations", "title", conversation.id, conversation.owner, short.encode())
+    def _title(self, conversation: Conversation, line: str) -> bytes:
+        return self._seal("conversations", "title", conversation.id, conversation.owner, line.encode())
 
     def _seal(self, table: str, column: str, row: str, owner: str, plain: bytes) -> bytes:
         return self._keyring.seal(plain, table=table, column=column, row=row, owner=owner)
@@ -287,6 +287,11 @@ def _under_way() -> sa.Select[str]:
 
 def _conversation_of(run_id: str) -> sa.ScalarSelect[str | None]:
     return sa.select(RunRow.conversation_id).where(RunRow.id == run_id).scalar_subquery()
+
+
+def _beginning(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _TITLE else line[: _TITLE - 1] + "…"
 
 
 def _moment(at: dt.datetime) -> dt.datetime:

@@ -74,7 +74,8 @@ _SCHEMAS: _Json = {
     "Month": {"type": "array", "items": _object("day", "feedbackType", day=_NUMBER, feedbackType=_TEXT)},
     "RunRequest": _object(
         "kind", "input",
-        kind={"enum": ["review"]}, input=_ref("ReviewRequest"), on_disconnect={"enum": ["continue", "cancel"]},
+        kind={"enum": ["review", "chat"]}, input={"oneOf": [_ref("ReviewRequest"), _ref("ChatRequest")]},
+        on_disconnect={"enum": ["continue", "cancel"]},
     ),
     "Run": _object(
         "id", "kind", "status", "events_url",
@@ -85,6 +86,34 @@ _SCHEMAS: _Json = {
         events_url=_TEXT,
     ),
     "Runs": _page("Run"),
+    "ChatRequest": _object(
+        "message",
+        message=_TEXT,
+        history={
+            "type": "array", "maxItems": 1000,
+            "items": _object("role", "content", role={"enum": ["user", "assistant"]}, content=_TEXT),
+            "description": "What was said before; not used in a conversation, which remembers that itself.",
+        },
+        conversation_id=_TEXT | {"maxLength": 128, "description": "The conversation it goes on; made when it is not there."},
+    ),
+    "ConversationToMake": _object(
+        id=_TEXT | {"maxLength": 128, "description": "What the client calls it; made up when absent."},
+        title=_TEXT | {"maxLength": 255, "description": "The beginning of the first question when absent."},
+    ),
+    "Title": _object("title", title=_TEXT | {"maxLength": 255}),
+    "Conversation": _object(
+        "id", "title", "createdAt", "updatedAt", "runId",
+        id=_TEXT, title=_TEXT, createdAt=_MOMENT, updatedAt=_MOMENT,
+        runId=_nullable("string") | {"description": "The run under way in it."},
+    ),
+    "Conversations": _page("Conversation"),
+    "Message": _object(
+        "id", "role", "content", "status", "runId", "createdAt",
+        id=_TEXT, role={"enum": ["user", "assistant"]}, content=_TEXT, status={"enum": [*FINAL]}, runId=_TEXT,
+        createdAt=_MOMENT, metadata={"type": "object"}, files={"type": "array", "items": _TEXT},
+        references={"type": "array", "items": _object("url", "title", url=_TEXT, title=_TEXT)},
+    ),
+    "Messages": _page("Message"),
     "Ticket": _object("ticket", "url", "expires_in", ticket=_TEXT, url=_TEXT, expires_in={"type": "number"}),
     "Session": _object("id", "name", "role", id=_TEXT, name=_TEXT, role=_TEXT, expires_at=_nullable("number")),
     "Problem": _object("code", "message", "retryable", code=_TEXT, message=_TEXT, retryable=_BOOLEAN),
@@ -136,6 +165,8 @@ _HISTORY = _parameter(
 _CONVERSATION = _parameter(
     "conversation_id", "query", _TEXT, "The conversation that goes on; an unknown one is made."
 )
+_LIMIT = _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 100})
+_BEFORE = _parameter("before", "query", _TEXT, "The nextCursor of the page before.")
 _STARTS = [_IDS, _FORMAT, _HEARTBEAT, _KEY]
 _FOLLOWS = [_LAST_ID, _LAST_ID_QUERY, _FORMAT, _HEARTBEAT]
 _ASKS = [_HISTORY, _CONVERSATION, _QUOTE, *_FOLLOWS, _KEY]
@@ -213,8 +244,8 @@ def _paths() -> _Json:
                 "One's runs, newest first", gives="Runs",
                 parameters=[
                     _parameter("status", "query", {"enum": [*UNFINISHED, *FINAL]}),
-                    _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 100}),
-                    _parameter("before", "query", _TEXT, "The nextCursor of the page before."),
+                    _LIMIT,
+                    _BEFORE,
                 ],
             ),
         },
@@ -228,6 +259,20 @@ def _paths() -> _Json:
         "/api/runs/{run_id}/cancel": {"post": _operation("Cancel a run", gives="Run")},
         "/api/runs/{run_id}/retry": {
             "post": _operation("Run the same request again", gives="Run", status=201, parameters=[_KEY])
+        },
+        "/api/conversations": {
+            "get": _operation(
+                "One's conversations, the last one spoken in first", gives="Conversations", parameters=[_LIMIT, _BEFORE]
+            ),
+            "post": _operation("Make a conversation", takes="ConversationToMake", gives="Conversation", status=201),
+        },
+        "/api/conversations/{name}": {
+            "get": _operation("A conversation", gives="Conversation"),
+            "patch": _operation("Give it another title", takes="Title", gives="Conversation"),
+            "delete": _operation("Delete it with its messages and its runs", status=204),
+        },
+        "/api/conversations/{name}/messages": {
+            "get": _operation("Its messages, oldest first; the pages lead back", gives="Messages", parameters=[_LIMIT, _BEFORE])
         },
         "/api/session": {
             "post": _operation("Turn the Bearer token into a cookie", gives="Session"),
