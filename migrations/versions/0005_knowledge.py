@@ -30,7 +30,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("media_type", sa.String(length=255), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("columns", sa.Text(), nullable=True),
+        sa.Column("sheets", sa.Text(), nullable=True),
         sa.Column("first", sa.BigInteger(), nullable=False),
         sa.Column("passages", sa.Integer(), nullable=False),
         sa.Column("characters", sa.Integer(), nullable=False),

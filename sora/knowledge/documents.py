@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from sora.knowledge import index
 from sora.knowledge.aside import aside
-from sora.knowledge.tables import Column, Row, columns_of
+from sora.knowledge.sheets import Row, Sheet, decoded, encoded
 from sora.knowledge.terms import terms
 from sora.store.database import Database
 from sora.store.models import DocumentRow, PassageRow, ShelfRow
@@ -35,7 +35,7 @@ _ROWS = 1000  # of a table, read in one statement
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A document to be put in. `source` tells it from the owner's others, `digest` this content of it from another. `texts`
-    are its passages; of a table there is one to each row of `rows`."""
+    are its passages; where there are sheets, one to each row of `rows`, which are those of all the sheets in turn."""
 
     source: str
     name: str
@@ -43,13 +43,13 @@ class Draft:
     media_type: str
     digest: str
     texts: Sequence[str]
-    columns: tuple[Column, ...] = ()
+    sheets: tuple[Sheet, ...] = ()
     rows: Sequence[Row] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document of the knowledge base. `kind` is text or table; a table has columns. `shared`: everybody may read it."""
+    """A document of the knowledge base. `kind` is text or table; a table has sheets. `shared`: everybody may read it."""
 
     id: str
     shared: bool
@@ -58,7 +58,7 @@ class Document:
     title: str
     kind: str
     media_type: str
-    columns: tuple[Column, ...]
+    sheets: tuple[Sheet, ...]
     passages: int
     characters: int
     created_at: dt.datetime
@@ -140,17 +140,19 @@ class Documents:
         return [Piece(row.position, row.text, _cells(row.cells)) for row in rows]
 
     def tables(self, owner: str) -> list[Document]:
-        """The tables that the owner may read, by name."""
+        """The documents with sheets that the owner may read, by name."""
         query = _readable(owner).where(DocumentRow.kind == "table").order_by(DocumentRow.name, DocumentRow.id)
         with self._database.read() as session:
             return [_document(*found) for found in session.execute(query)]
 
-    def rows(self, table: Document) -> Iterator[Row]:
-        """The rows of a table that `find` or `tables` gave, in order; their keys are its columns' names."""
-        after = -1
-        while pieces := self.pieces(table, after=after, limit=_ROWS):
-            yield from (piece.cells for piece in pieces if piece.cells is not None)
-            after = pieces[-1].position
+    def rows(self, document: Document, sheet: int = 0) -> Iterator[Row]:
+        """The rows of a sheet of a document that `find` or `tables` gave, in order; their keys are its columns' names."""
+        start = sum(before.rows for before in document.sheets[:sheet])
+        end = start + document.sheets[sheet].rows
+        for first in range(start, end, _ROWS):
+            for piece in self.pieces(document, after=first - 1, limit=min(_ROWS, end - first)):
+                if piece.cells is not None:
+                    yield piece.cells
 
     def delete(self, owner: str, document_id: str) -> bool:
         """Delete one of the owner's own documents. False: there is none of that id."""
@@ -212,8 +214,8 @@ def _replaced(session: Session, shelf: int, draft: Draft, *, first: int) -> Docu
     else:
         _emptied(session, row)
     row.name, row.title, row.media_type = draft.name[:255], draft.title[:255], draft.media_type
-    row.kind, row.digest, row.updated_at = "table" if draft.columns else "text", draft.digest, moment
-    row.columns = msgspec.json.encode(draft.columns).decode() if draft.columns else None
+    row.kind, row.digest, row.updated_at = "table" if draft.sheets else "text", draft.digest, moment
+    row.sheets = encoded(draft.sheets)
     row.first, row.passages, row.characters = first, len(draft.texts), sum(map(len, draft.texts))
     return row
 
@@ -232,7 +234,7 @@ def _readable(owner: str, *, shared: bool = True) -> sa.Select[Any, Any]:
 
 def _document(row: DocumentRow, owner: str) -> Document:
     return Document(
-        row.id, owner == SHARED, row.source, row.name, row.title, row.kind, row.media_type, columns_of(row.columns),
+        row.id, owner == SHARED, row.source, row.name, row.title, row.kind, row.media_type, decoded(row.sheets),
         row.passages, row.characters, _moment(row.created_at), _moment(row.updated_at),
     )  # fmt: skip
 

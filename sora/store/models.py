@@ -220,7 +220,7 @@ class ShelfRow(Base):
 
 
 class DocumentRow(Base):
-    """A document of the knowledge base. Its passages are numbered on from `first`. `columns` (JSON) is there for a table."""
+    """A document of the knowledge base. Its passages are numbered on from `first`. `sheets` (JSON): of a table."""
 
     __tablename__ = "documents"
     __table_args__ = (UniqueConstraint("shelf", "source"), Index(None, "shelf", "updated_at", "id"))
@@ -233,7 +233,7 @@ class DocumentRow(Base):
     kind: Mapped[str] = mapped_column(String(16))
     media_type: Mapped[str] = mapped_column(String(255))
     digest: Mapped[str] = mapped_column(String(64))
-    columns: Mapped[str | None] = mapped_column(Text)
+    sheets: Mapped[str | None] = mapped_column(Text)
     first: Mapped[int] = mapped_column(BigInteger)
     passages: Mapped[int] = mapped_column(Integer)
     characters: Mapped[int] = mapped_column(Integer)

@@ -1,4 +1,4 @@
-"""Rows of a table as values that can be compared and added up: each column has one type."""
+"""Tables whose rows are values that can be compared and added up: each column has one type."""
 
 from __future__ import annotations
 
@@ -25,22 +25,33 @@ class Column(NamedTuple):
     type: Literal["number", "date", "text"]
 
 
-_COLUMNS = msgspec.json.Decoder(tuple[Column, ...])
+class Sheet(NamedTuple):
+    """One table of a document: its columns, in order, and how many rows it has."""
+
+    name: str
+    columns: tuple[Column, ...]
+    rows: int
 
 
-def typed(rows: Sequence[dict[str, str]]) -> tuple[tuple[Column, ...], list[Row]]:
-    """The columns, in order, and the rows with their cells as values. A column is of numbers, or of dates, if each of its
-    cells is one or empty, and of texts otherwise. The rows may lack columns."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = tuple(Column(name, _type([row.get(name, "").strip() for row in rows])) for name in names)
-    return columns, [
-        {name: _value(row.get(name, "").strip(), type) for name, type in columns} for row in rows
+_SHEETS = msgspec.json.Decoder(tuple[Sheet, ...])
+
+
+def typed(columns: Sequence[str], rows: Sequence[dict[str, str]]) -> tuple[tuple[Column, ...], list[Row]]:
+    """The columns, and the rows with their cells as values. A column is of numbers, or of dates, if each of its cells is one
+    or empty, and of texts otherwise. Rows may lack cells."""
+    types = [Column(name, _type([row.get(name, "").strip() for row in rows])) for name in columns]
+    return tuple(types), [
+        {name: _value(row.get(name, "").strip(), type) for name, type in types} for row in rows
     ]
 
 
-def columns_of(encoded: str | None) -> tuple[Column, ...]:
-    """What `msgspec.json` made of the columns; none for None."""
-    return _COLUMNS.decode(encoded) if encoded else ()
+def encoded(sheets: Sequence[Sheet]) -> str | None:
+    """What `decoded` makes the sheets of again; None without any."""
+    return msgspec.json.encode(sheets).decode() if sheets else None
+
+
+def decoded(text: str | None) -> tuple[Sheet, ...]:
+    return _SHEETS.decode(text) if text else ()
 
 
 def _type(cells: Sequence[str]) -> Literal["number", "date", "text"]:
