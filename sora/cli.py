@@ -24,13 +24,20 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from sora import cli_outbox, cli_upkeep
+from sora import cli_knowledge, cli_outbox, cli_upkeep
 from sora.config import DEVELOPMENT_FILE, Config, load, read_development
 from sora.errors import ConfigError
 
 group = AppGroup("sora", help="Sora: LLM answers that outlive the connection.")
 group.add_command(cli_outbox.group)
-for command in (cli_upkeep.rotate_keys, cli_upkeep.purge, cli_upkeep.doctor):
+for command in (
+    cli_upkeep.rotate_keys,
+    cli_upkeep.purge,
+    cli_upkeep.doctor,
+    cli_knowledge.ingest,
+    cli_knowledge.list_documents,
+    cli_knowledge.search,
+):
     group.add_command(command)
 
 # Where the front ends that one develops are served: create-react-app and Next.js, Vite.
@@ -99,7 +106,8 @@ def simulate(host: str, port: int) -> None:
 @group.command(with_appcontext=False)
 @click.option("--name", required=True, help="The user's name. The same name is always the same user.")
 @click.option("--hours", default=24.0, show_default=True, help="How long the token is good.")
-def token(name: str, hours: float) -> None:
+@click.option("--role", default="USER", show_default=True, help="What the user may do: SORA_UPLOAD_ROLES.")
+def token(name: str, hours: float, role: str) -> None:
     """Print an access token, and nothing else."""
     from sora.web.auth import Tokens
 
@@ -110,7 +118,7 @@ def token(name: str, hours: float) -> None:
             "SORA_JWT_SECRET is not set; running `make run` once makes one for development."
         )
     try:
-        click.echo(Tokens(config).issue(name, hours=hours))
+        click.echo(Tokens(config).issue(name, hours=hours, role=role))
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
 

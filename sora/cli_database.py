@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened() -> Iterator[tuple[Config, Database, Keyring]]:
-    """The settings, the database they name, with one connection, and the keys for what is sealed in it."""
+def opened(*, timeout: float | None = None) -> Iterator[tuple[Config, Database, Keyring]]:
+    """The settings, the database they name, with one connection, and the keys for what is sealed in it. A call of the database
+    may take `timeout` seconds; None: as the settings say."""
     from sqlalchemy.exc import ProgrammingError
 
     from sora.store.crypto import Keyring
@@ -27,7 +28,7 @@ def opened() -> Iterator[tuple[Config, Database, Keyring]]:
     try:
         config = load(development=True)
         keyring = Keyring(config.encryption_keys)
-        database = Database(config.database, pool=1, timeout=config.database_timeout)
+        database = Database(config.database, pool=1, timeout=timeout or config.database_timeout)
     except ConfigError as error:
         raise click.ClickException(str(error)) from None
     try:

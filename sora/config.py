@@ -149,6 +149,10 @@ class Config:
     max_runs_per_principal: int = _setting(0, "Unfinished runs per user and worker; 0: no limit.")
     max_request_bytes: int = _setting(1_048_576, "Bytes of a request body.")
     max_diary_length: int = _setting(20_000, "Characters of a diary entry.")
+    upload_roles: tuple[str, ...] = _setting(
+        ("ADMIN", "ROLE_ADMIN"),
+        "Roles that may put documents into their own knowledge base over HTTP; *: any.",
+    )
     max_files: int = _setting(10, "Files of a request.")
     max_file_size: int = _setting(20_971_520, "Bytes of a file.")
     max_file_text: int = _setting(

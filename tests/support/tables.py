@@ -28,6 +28,7 @@ REASONS = {
     "httptools": "reads the model's HTTP responses, in C",
     "httpx2": "what `openai` sends through; Sora's transport plugs in here",
     "msgspec": "one typed JSON encoding per token, in C",
+    "numpy": "adds up the scores of a search, tens of thousands in a millisecond; loaded by the first one",
     "openai": "requests, authentication and errors of the model API as its makers define them",
     "prometheus_client": "`/metrics`, over all workers",
     "psycopg2-binary": "PostgreSQL, with waits that gevent can share",
