@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from sora.knowledge.passages import split
-from sora.knowledge.terms import terms
+from sora.knowledge.search import ranked
 
 GAP = "\n…\n"
 
-_K1, _B = 1.2, 0.75
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -35,11 +33,13 @@ def excerpts(texts: Sequence[str], question: str, *, budget: int, size: Callable
 
 def _excerpt(text: str, question: str, budget: int, size: Callable[[str], int]) -> str:
     passages = list(split(text)) or [""]
-    scores = _scores([terms(passage) for passage in passages], terms(question))
-    # Where the question tells nothing apart the passages are taken evenly from the whole.
-    order = sorted(range(1, len(passages)), key=lambda at: (-scores[at], at * _GOLDEN % 1))
+    # Behind what fits the question the rest, evenly from the whole.
+    rest = sorted(range(len(passages)), key=lambda at: at * _GOLDEN % 1)
+    best = ranked(passages, question, limit=len(passages))
     chosen, left = {0}, budget - size(passages[0])
-    for at in order:
+    for at in dict.fromkeys((*best, *rest)):
+        if at in chosen:
+            continue
         left -= size(passages[at])
         if left < 0:
             break
@@ -54,18 +54,3 @@ def _excerpt(text: str, question: str, budget: int, size: Callable[[str], int]) 
     if len(passages) - 1 not in chosen:
         shown.append(GAP)
     return "".join(shown)
-
-
-def _scores(passages: Sequence[Sequence[str]], wanted: Sequence[str]) -> list[float]:
-    """BM25 of each passage for the wanted terms."""
-    counts = [Counter(passage) for passage in passages]
-    mean = sum(map(len, passages)) / len(passages) or 1.0
-    scores = [0.0] * len(passages)
-    for term in set(wanted):
-        holding = [at for at, count in enumerate(counts) if term in count]
-        weight = math.log((len(passages) + 1) / (len(holding) + 0.5))
-        for at in holding:
-            times = counts[at][term]
-            norm = _K1 * (1 - _B + _B * len(passages[at]) / mean)
-            scores[at] += weight * (_K1 + 1) * times / (times + norm)
-    return scores

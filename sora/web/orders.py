@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from hashlib import sha256
 from typing import Literal
 
+import msgspec
+
 from sora.engine.engine import Order
+from sora.knowledge.extract import Extracted, limits_of
+from sora.knowledge.extraction import extract_all
+from sora.pipelines.ask import AskRequest, File
 from sora.pipelines.chat import ChatRequest, Said
 from sora.pipelines.review import ReviewRequest
+from sora.store.attachments import Attachment
 from sora.web.auth import Principal
 from sora.web.fields import Fields, idempotency_key
+from sora.web.form import Upload
 from sora.web.service import locale, service
 
 REVIEW_TYPES = {"FEELING": "FEELING", "THINKING": "THINKING", "F": "FEELING", "T": "THINKING"}
 _ROLES: dict[str, Literal["user", "assistant"]] = {"user": "user", "assistant": "assistant"}
 _MOST_TURNS = 1000
+_MOST_TOKENS = 32_768
 _ON_DISCONNECT = {"continue": "continue", "cancel": "cancel"}
 
 
@@ -33,6 +43,20 @@ def of_chat(principal: Principal, fields: Fields, *, question: str = "message") 
     return _order("chat", request, principal)
 
 
+def of_ask(principal: Principal, fields: Fields, uploads: Sequence[Upload] = (), *, model: str = "") -> Order:
+    """The order for a question, with its files, which are read here: that may take seconds, cooperatively. `model` names one
+    for this endpoint, else it is SORA_MODEL. Raises InvalidRequest, UnreadableFile and Overloaded."""
+    on_disconnect = fields.choice("on_disconnect", _ON_DISCONNECT, default="")
+    request = _ask(fields, principal, files=bool(uploads))
+    fields.check()
+    read = extract_all(uploads, limits=limits_of(service().config)) if uploads else []
+    named = zip(read, uploads, strict=True)
+    digests = [File(one.name, sha256(content).hexdigest()) for one, (_, content) in named]
+    request = msgspec.structs.replace(request, model=model, files=tuple(digests))
+    order = _order("ask", request.encode(), principal, on_disconnect=on_disconnect or None)
+    return replace(order, files=[_attachment(one) for one in read])
+
+
 def of_kind(principal: Principal, fields: Fields, *, ticket: str | None = None) -> Order:
     """The order for `{kind, input, on_disconnect?}`. Raises InvalidRequest."""
     kind = fields.choice("kind", {name: name for name in _KINDS if name in service().engine.kinds})
@@ -40,7 +64,9 @@ def of_kind(principal: Principal, fields: Fields, *, ticket: str | None = None) 
     if kind:
         request = _KINDS[kind](fields.into("input"), principal)
     fields.check()
-    return _order(kind, request, principal, on_disconnect=on_disconnect or None, ticket=ticket)
+    # Who starts a run as such comes back to it, unlike the original clients of its kind's own endpoint.
+    goes_on = None if service().config.on_disconnect else "continue"
+    return _order(kind, request, principal, on_disconnect=on_disconnect or goes_on, ticket=ticket)
 
 
 def _order(
@@ -92,4 +118,33 @@ def _chat(fields: Fields, principal: Principal, *, question: str = "message") ->
     ).encode()
 
 
-_KINDS: dict[str, Callable[[Fields, Principal], bytes]] = {"review": _review, "chat": _chat}
+def _ask(fields: Fields, principal: Principal, *, files: bool = False) -> AskRequest:
+    longest = service().config.max_message_length
+    question = fields.text("question", longest=longest, blank=files, default="" if files else None)
+    tokens = fields.number("maxTokens", low=1, high=_MOST_TOKENS, whole=True)
+    return AskRequest(
+        question=question.strip() and question,
+        session=fields.name("sessionId"),
+        system_prompt=fields.text("systemPrompt", longest=longest, blank=True, default="").strip(),
+        web_search=fields.flag("isWebSearch"),
+        temperature=fields.number("temperature", low=0, high=2),
+        top_p=fields.number("topP", low=0, high=1),
+        max_tokens=None if tokens is None else int(tokens),
+    )
+
+
+def _ask_alone(fields: Fields, principal: Principal) -> bytes:
+    return _ask(fields, principal).encode()
+
+
+def _attachment(file: Extracted) -> Attachment:
+    if file.kind == "image":
+        return Attachment(file.name, file.media_type, file.content)
+    return Attachment(file.name, "text/plain", file.text.encode())
+
+
+_KINDS: dict[str, Callable[[Fields, Principal], bytes]] = {
+    "review": _review,
+    "chat": _chat,
+    "ask": _ask_alone,
+}
