@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
+import socket
 import struct
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Literal
 
 import msgspec
 
@@ -44,7 +45,7 @@ class _Request(msgspec.Struct, frozen=True):
 class _Head(msgspec.Struct, frozen=True, tag=True):
     name: str
     media_type: str
-    kind: str
+    kind: Literal["text", "table", "image"]
     text: str
 
 
@@ -102,7 +103,7 @@ class Extraction:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: _Child | None = None
 
     def __enter__(self) -> Extraction:
         return self
@@ -117,11 +118,10 @@ class Extraction:
         if len(content) > self._limits.size or signature(content) in IMAGES:
             return extract(name, content, limits=self._limits)  # a look at a few bytes
         seconds = self._limits.seconds if seconds is None else seconds
-        process = self._process = self._process or _started()
-        timer = threading.Timer(seconds, process.kill)
-        timer.start()
+        child = self._child = self._child or _Child()
+        child.ends = time.monotonic() + seconds
         try:
-            return _asked(process, _Request(name, seconds, self._limits), content)
+            return _asked(child, _Request(name, seconds, self._limits), content)
         except (OSError, EOFError, msgspec.DecodeError):
             self.close()
             raise UnreadableFile("file_costly", name=file_name(name)) from None
@@ -130,44 +130,77 @@ class Extraction:
         except BaseException:
             self.close()  # it may be in the middle of an answer
             raise
-        finally:
-            timer.cancel()
-            timer.join()
 
     def close(self) -> None:
         """End the process. May be called again."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()
-        for pipe in (process.stdin, process.stdout):
-            try:
-                _open(pipe).close()
-            except OSError:  # what was still to be written
-                pass
-        process.wait()
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
 
 
-def _started() -> subprocess.Popen[bytes]:
-    known = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "SYSTEMROOT") if name in os.environ}
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", __name__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # a parser's complaints may hold what it read
-        env={**known, "PYTHONPATH": _CODE, "LC_ALL": "C.UTF-8"},
-    )
+class _Child:
+    """The process and the socket to it. `ends` is the monotonic moment after which sending and receiving raise TimeoutError."""
+
+    def __init__(self) -> None:
+        self.ends = 0.0
+        ours, theirs = socket.socketpair()
+        with theirs:
+            os.set_blocking(theirs.fileno(), True)  # gevent's are not
+            known = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+            # Not a fork, which would copy a large worker's page tables while all its streams wait.
+            self._pid = os.posix_spawn(
+                sys.executable,
+                [sys.executable, "-P", "-m", __name__],
+                {**known, "PYTHONPATH": _CODE, "LC_ALL": "C.UTF-8"},
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
+                    (os.POSIX_SPAWN_DUP2, theirs.fileno(), 1),
+                    (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),  # complaints may hold what was read
+                ],
+            )
+        self._socket = ours
+
+    def send(self, data: bytes) -> None:
+        self._socket.settimeout(self._left())
+        self._socket.sendall(_LENGTH.pack(len(data)))
+        self._socket.sendall(data)  # not as one: a copy of 20 MB is a wait
+
+    def received(self, *, most: int) -> bytes:
+        """A message. Raises EOFError where there is none, or a larger one."""
+        return _message(self._read, most)
+
+    def kill(self) -> None:
+        self._socket.close()
+        while not self._gone():
+            os.kill(self._pid, signal.SIGKILL)
+            time.sleep(0.002)
+
+    def _gone(self) -> bool:
+        """Whether it has ended. While it has not been waited for, no other process has its number."""
+        try:
+            return os.waitpid(self._pid, os.WNOHANG)[0] != 0
+        except ChildProcessError:  # gevent's loop may wait for all children there are
+            return True
+
+    def _read(self, size: int) -> bytes:
+        self._socket.settimeout(self._left())
+        return self._socket.recv(size)
+
+    def _left(self) -> float:
+        left = self.ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
 
 
-def _asked(process: subprocess.Popen[bytes], request: _Request, content: bytes) -> Extracted:
-    stdin, stdout = _open(process.stdin), _open(process.stdout)
-    _send(stdin, msgspec.msgpack.encode(request))
-    _send(stdin, content)
+def _asked(child: _Child, request: _Request, content: bytes) -> Extracted:
+    child.send(msgspec.msgpack.encode(request))
+    child.send(content)
     head: _Head | None = None
     tables: list[Table] = []
     left = _LARGEST
     while True:
-        data = _received(stdout, most=left)
+        data = child.received(most=left)
         left -= len(data)
         match msgspec.msgpack.decode(data, type=_Answer):
             case _Refused(why, values):
@@ -176,67 +209,65 @@ def _asked(process: subprocess.Popen[bytes], request: _Request, content: bytes) 
                 pass
             case _Sheet(name, columns):
                 tables.append(Table(name, columns, []))
-            case _Rows(rows):
+            case _Rows(rows) if tables:
                 tables[-1].rows.extend(rows)
             case _Whole() if head is not None:
-                kind: Any = head.kind
-                return Extracted(head.name, head.media_type, kind, head.text, tuple(tables))
+                return Extracted(head.name, head.media_type, head.kind, head.text, tuple(tables))
             case _:
                 raise EOFError
 
 
-def _send(pipe: IO[bytes], data: bytes) -> None:
-    pipe.write(_LENGTH.pack(len(data)))
-    view = memoryview(data)
-    for start in range(0, len(view), _PIECE):
-        pipe.write(view[start : start + _PIECE])
-    pipe.flush()
+def _message(read: Callable[[int], bytes], most: int) -> bytes:
+    def exactly(size: int) -> bytes:
+        pieces = []
+        while size:
+            piece = read(min(size, _PIECE))
+            if not piece:
+                raise EOFError
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
 
-
-def _received(pipe: IO[bytes], *, most: int) -> bytes:
-    """A message. Raises EOFError where there is none, or a larger one."""
-    (length,) = _LENGTH.unpack(_read(pipe, _LENGTH.size))
+    (length,) = _LENGTH.unpack(exactly(_LENGTH.size))
     if length > most:
         raise EOFError
-    return _read(pipe, length)
-
-
-def _read(pipe: IO[bytes], size: int) -> bytes:
-    pieces = []
-    while size:
-        piece = pipe.read(min(size, _PIECE))
-        if not piece:
-            raise EOFError
-        pieces.append(piece)
-        size -= len(piece)
-    return b"".join(pieces)
-
-
-def _open(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None
-    return pipe
+    return exactly(length)
 
 
 def _main() -> None:
     """The process: reads requests until there are no more."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a terminal sends it to all; when to end is for the parent to say
     os.nice(10)
     for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
         resource.setrlimit(limit, (0, 0))
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
+
+    def say(answer: _Answer) -> None:
+        data = msgspec.msgpack.encode(answer)
+        stdout.write(_LENGTH.pack(len(data)) + data)
+        stdout.flush()
+
     while True:
         try:
-            data = _received(stdin, most=_LARGEST)
+            data = _message(stdin.read, _LARGEST)
         except EOFError:
             return
         request = msgspec.msgpack.decode(data, type=_Request)
         _confine(request)
         try:
-            content = _received(stdin, most=request.limits.size)
+            content = _message(stdin.read, request.limits.size)
             found = extract(request.name, content, limits=request.limits)
         except UnreadableFile as error:
-            _send(stdout, msgspec.msgpack.encode(_Refused(error.why, error.values)))
+            say(_Refused(error.why, error.values))
             continue
-        _answer(stdout, found)
+        say(_Head(found.name, found.media_type, found.kind, found.text))
+        for table in found.tables:
+            say(_Sheet(table.name, table.columns))
+            for start in range(0, len(table.rows), _ROWS):
+                say(_Rows(table.rows[start : start + _ROWS]))
+        say(_Whole())
 
 
 def _confine(request: _Request) -> None:
@@ -246,18 +277,6 @@ def _confine(request: _Request) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     ends = int(used.ru_utime + used.ru_stime + request.seconds) + 2
     resource.setrlimit(resource.RLIMIT_CPU, (ends, resource.getrlimit(resource.RLIMIT_CPU)[1]))
-
-
-def _answer(pipe: IO[bytes], found: Extracted) -> None:
-    def say(answer: _Answer) -> None:
-        _send(pipe, msgspec.msgpack.encode(answer))
-
-    say(_Head(found.name, found.media_type, found.kind, found.text))
-    for table in found.tables:
-        say(_Sheet(table.name, table.columns))
-        for start in range(0, len(table.rows), _ROWS):
-            say(_Rows(table.rows[start : start + _ROWS]))
-    say(_Whole())
 
 
 if __name__ == "__main__":
