@@ -8,20 +8,26 @@ URL       ?= http://$(HOST):$(PORT)
 USER_NAME ?= 보라
 TOKEN     ?=
 LAST_ID   ?=
-export TOKEN
+QUESTION  ?= 남은 연차는 다음 해로 이월되나요?
+SESSION   ?= make
+DOCS      ?= docs/samples
+FILE      ?=
+export TOKEN QUESTION SESSION FILE
 
 PYTHON := .venv/bin/python
 FLASK  := .venv/bin/flask --app wsgi
 JSON   := $(PYTHON) -m json.tool --no-ensure-ascii
 CURL    = curl -sS -N $(if $(TOKEN),-H "Authorization: Bearer $$TOKEN")
 TYPE   := -H 'Content-Type: application/json'
+HISTORY = [{"role":"user","content":"연차에 대해 물어볼게요."},{"role":"assistant","content":"네, 물어보세요."}]
 DIARY   = {"body":"오늘은 비가 와서 하루 종일 창밖을 보았다. 조금 외로웠지만 차 한 잔이 따뜻했다.","type":"FEELING","reviewDate":"$(shell date +%F)"}
 
 .DEFAULT_GOAL := help
-.PHONY: help install run token simulate test lint bench servers clean curl-review curl-resume curl-cancel curl-runs
+.PHONY: help install run token ingest simulate test lint bench servers clean
+.PHONY: curl-review curl-resume curl-cancel curl-runs curl-chat curl-chunks curl-ask curl-conversations curl-search
 
 help: ## 이 목록 · this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.installed ## 실행에 필요한 것을 .venv에 설치 · install what running needs into .venv
 
@@ -30,6 +36,9 @@ run: .venv/.installed ## Sora를 실행, 키가 없으면 시뮬레이터와 함
 
 token: .venv/.installed ## USER_NAME의 접근 토큰 · an access token for USER_NAME (make -s token USER_NAME=보라)
 	@$(FLASK) sora token --name '$(USER_NAME)'
+
+ingest: .venv/.installed ## 지식 베이스에 문서를 넣는다 · put documents into the knowledge base (DOCS=…, else the samples)
+	@$(FLASK) sora ingest $(DOCS)
 
 simulate: .venv/.installed ## 모델 API 시뮬레이터만 실행 · run the simulator of a model API alone
 	@exec $(FLASK) sora simulate
@@ -67,6 +76,21 @@ curl-cancel: .venv/.installed ## 생성을 시작했다가 멈춘다 · start a 
 	$(CURL) --max-time 30 "$(URL)/api/runs/$$run/events" | tail -n 4; \
 	echo "GET $(URL)/api/runs/$$run"; \
 	$(CURL) "$(URL)/api/runs/$$run" | $(JSON)
+
+curl-chat: ## 질문하고 답을 지켜본다 · ask by EventSource's GET /chat, watch the answer arrive (QUESTION=…)
+	$(CURL) -G --data-urlencode "query=$$QUESTION" '$(URL)/chat'
+
+curl-chunks: ## 대화를 이어서 묻는다 · ask with a history, in chunks: GET /api/chat/stream (QUESTION=…)
+	$(CURL) -G --data-urlencode "message=$$QUESTION" --data-urlencode 'history=$(HISTORY)' '$(URL)/api/chat/stream'
+
+curl-ask: ## 파일과 함께 묻는다 · ask about a file and the knowledge base, references at the end (QUESTION=… FILE=… SESSION=…)
+	$(CURL) -F "question=$$QUESTION" -F "sessionId=$$SESSION" $(if $(FILE),-F "files=@$$FILE") '$(URL)/api/ask'
+
+curl-conversations: .venv/.installed ## 내 대화 목록 · list one's conversations
+	$(CURL) '$(URL)/api/conversations' | $(JSON)
+
+curl-search: .venv/.installed ## 지식 베이스에서 찾는다 · search the knowledge base (QUESTION=…; fill it with: make ingest)
+	$(CURL) -G --data-urlencode "q=$$QUESTION" '$(URL)/api/search' | $(JSON)
 
 curl-runs: .venv/.installed ## 내 생성 목록 · list one's runs
 	$(CURL) '$(URL)/api/runs' | $(JSON)

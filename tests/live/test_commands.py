@@ -76,7 +76,7 @@ def site(_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 def test_help_names_every_target() -> None:
     text = (process.ROOT / "Makefile").read_text("utf-8")
-    targets = set(re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)[0].split()) - {"servers"}
+    targets = set(" ".join(re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)).split()) - {"servers"}
     lines = make("help").splitlines()
     assert make().splitlines() == lines
     assert {line.split()[1] for line in lines} == targets
@@ -98,6 +98,14 @@ def test_what_curl_shows(site: Server) -> None:
     cancelled = make("curl-cancel", at)
     assert "event: cancelled" in cancelled and '"status": "cancelled"' in cancelled
     assert '"status": "cancelled"' in make("curl-runs", at)
+
+
+def test_what_curl_shows_of_the_chat(site: Server) -> None:
+    at = f"URL={site.url}"
+    shown = make("curl-chat", at, "QUESTION=연차는 '며칠'인가요?")
+    assert re.search(r'^data: "[^"]+"$', shown, re.MULTILINE)
+    shown = make("curl-chunks", at)
+    assert 'data: {"chunk": "' in shown.replace('":"', '": "') and '"done"' in shown
 
 
 def test_a_token_is_all_that_is_printed(tmp_path: Path) -> None:
