@@ -36,15 +36,15 @@ def ingest(paths: Sequence[Path], shared: bool, owner: str | None) -> None:
     A file that has changed takes the place of what it was, one that has not costs nothing. One that cannot be read is named
     and left out, and the exit code is 1.
     """
-    from sora.knowledge.extraction import Extraction
     from sora.knowledge.extract import limits_of
+    from sora.knowledge.extraction import Extraction
     from sora.knowledge.ingest import digest_of, draft_of
 
     whose = _whose(owner, shared=shared)
     files = list(dict.fromkeys(file for path in paths for file in _files(path)))
     refused: list[str] = []
     unchanged = 0
-    with _opened() as (config, database, documents), Extraction(limits_of(config)) as extraction:
+    with _opened() as (config, _, documents), Extraction(limits_of(config)) as extraction:
         known = documents.digests(whose)
         shelf = _Shelf(documents, whose)
         with click.progressbar(files, file=sys.stderr, item_show_func=_shown) as bar:
