@@ -19,9 +19,14 @@ from sora.engine.app_server import AppServer
 from sora.engine.engine import Engine
 from sora.engine.pipeline import Pipeline
 from sora.errors import ConfigError, SoraError
+from sora.knowledge.drift import Drift
+from sora.knowledge.search import Knowledge
+from sora.pipelines.ask import AskPipeline
 from sora.pipelines.chat import ChatPipeline
 from sora.pipelines.review import ReviewPipeline
+from sora.providers.embeddings import Embeddings
 from sora.providers.openai_provider import OpenAIProvider
+from sora.store.attachments import AttachmentStore
 from sora.store.conversations import ConversationStore
 from sora.store.crypto import Keyring
 from sora.store.database import Database
@@ -30,9 +35,11 @@ from sora.store.outbox import OutboxStore
 from sora.store.reviews import ReviewStore
 from sora.store.schema import MIGRATIONS
 from sora.web import (
+    ask,
     chat,
     conversations,
     cors,
+    documents,
     errors,
     operations,
     own,
@@ -50,11 +57,11 @@ _DELIVERY_HOURS = 1 / 12  # a token for one delivery need not last: five minutes
 #: What can be mounted.
 ENDPOINTS = {
     part.views.name: part.views
-    for part in (reviews, chat, conversations, runs, session, tickets, operations, pages)
+    for part in (reviews, chat, ask, conversations, documents, runs, session, tickets, operations, pages)
 }
 
 #: Those whose runs ask a model of ours.
-_KINDS = {"reviews", "chat"}
+_KINDS = {"reviews", "chat", "ask"}
 
 P = ParamSpec("P")
 
@@ -78,9 +85,10 @@ class Sora:
         """Add Sora's routes under `url_prefix`, and `app.extensions["sora"]`. Starts nothing before the first run.
 
         `endpoints` names what is mounted, of ENDPOINTS; None: all. Without `reviews` there is no diary review, without `chat` no
-        chat; without either no model API is needed. `db` is a Flask-SQLAlchemy object that the application has already, an
-        engine of SQLAlchemy or a URL: Sora's tables are in that database, which it reaches through connections of its own.
-        `principal_loader` tells who sends a request, in the place of Sora's tokens and its session.
+        chat, without `ask` no question with files; without any of them no model API is needed. `db` is a Flask-SQLAlchemy
+        object that the application has already, an engine of SQLAlchemy or a URL: Sora's tables are in that database, which it
+        reaches through connections of its own. `principal_loader` tells who sends a request, in the place of Sora's tokens and
+        its session.
         Other settings come from the environment and from `app.config` (the same names, SORA_…). Raises ConfigError for
         settings it cannot start with, and RuntimeError for an application that has one already.
         """
@@ -225,6 +233,17 @@ def _service(config: Config, mounted: Collection[str]) -> Service:
         pipelines.append(ReviewPipeline(config, reviews=saved, outbox=outbox))
     if "chat" in mounted:
         pipelines.append(ChatPipeline(config, conversations=talks, database=database))
+    if "ask" in mounted:
+        pipelines.append(
+            AskPipeline(
+                config,
+                database=database,
+                conversations=talks,
+                attachments=AttachmentStore(keyring),
+                knowledge=Knowledge(database),
+                drift=Drift(Embeddings(config) if config.embedding_model else None),
+            )
+        )
     engine = Engine(
         config,
         database=database,

@@ -60,6 +60,18 @@ _DATE: _Json = {"type": "string", "format": "date", "examples": ["2026-01-20"]}
 _MOMENT: _Json = {"type": "string", "format": "date-time"}
 _TYPE: _Json = {"enum": ["FEELING", "THINKING", "F", "T"], "description": "F: empathy. T: frank advice."}
 
+_ASK: _Json = {
+    "question": _TEXT | {"description": "What is asked; files may stand for it."},
+    "sessionId": _TEXT
+    | {"maxLength": 128, "description": "The conversation it goes on; made when it is not there."},
+    "systemPrompt": _TEXT,
+    "isWebSearch": _BOOLEAN,
+    "temperature": {"type": "number", "minimum": 0, "maximum": 2},
+    "topP": {"type": "number", "minimum": 0, "maximum": 1},
+    "maxTokens": _NUMBER | {"minimum": 1},
+    "on_disconnect": {"enum": ["continue", "cancel"]},
+}
+
 _SCHEMAS: _Json = {
     "ReviewRequest": _object("body", "type", "reviewDate", body=_TEXT, type=_TYPE, reviewDate=_DATE),
     "ReviewToSave": _object(
@@ -74,7 +86,8 @@ _SCHEMAS: _Json = {
     "Month": {"type": "array", "items": _object("day", "feedbackType", day=_NUMBER, feedbackType=_TEXT)},
     "RunRequest": _object(
         "kind", "input",
-        kind={"enum": ["review", "chat"]}, input={"oneOf": [_ref("ReviewRequest"), _ref("ChatRequest")]},
+        kind={"enum": ["review", "chat", "ask"]},
+        input={"oneOf": [_ref("ReviewRequest"), _ref("ChatRequest"), _ref("AskRequest")]},
         on_disconnect={"enum": ["continue", "cancel"]},
     ),
     "Run": _object(
@@ -96,6 +109,10 @@ _SCHEMAS: _Json = {
         },
         conversation_id=_TEXT | {"maxLength": 128, "description": "The conversation it goes on; made when it is not there."},
     ),
+    "AskRequest": _object("question", **_ASK),
+    "AskForm": _object(
+        **_ASK, files={"type": "array", "items": {"type": "string", "format": "binary"}},
+    ),
     "ConversationToMake": _object(
         id=_TEXT | {"maxLength": 128, "description": "What the client calls it; made up when absent."},
         title=_TEXT | {"maxLength": 255, "description": "The beginning of the first question when absent."},
@@ -114,6 +131,31 @@ _SCHEMAS: _Json = {
         references={"type": "array", "items": _object("url", "title", url=_TEXT, title=_TEXT)},
     ),
     "Messages": _page("Message"),
+    "Document": _object(
+        "id", "title", "name", "kind", "mediaType", "scope", "passages", "characters", "createdAt", "updatedAt", "url",
+        id=_TEXT, title=_TEXT, name=_TEXT, kind={"enum": ["text", "table"]}, mediaType=_TEXT,
+        scope={"enum": ["own", "shared"]}, passages=_NUMBER, characters=_NUMBER, createdAt=_MOMENT, updatedAt=_MOMENT,
+        url=_TEXT,
+        sheets={
+            "type": "array", "description": "Of one document: its tables.",
+            "items": _object(
+                "name", "rows", "columns", name=_TEXT, rows=_NUMBER,
+                columns={"type": "array", "items": _object(
+                    "name", "type", name=_TEXT, type={"enum": ["number", "date", "text"]})},
+            ),
+        },
+        pieces={
+            "type": "array", "description": "Of one document: a page of its passages.",
+            "items": _object("position", "text", position=_NUMBER, text=_TEXT, cells={"type": "object"}),
+        },
+    ),
+    "Documents": _page("Document"),
+    "DocumentsToPut": _object("files", files={"type": "array", "items": {"type": "string", "format": "binary"}}),
+    "DocumentsPut": _object("items", items={"type": "array", "items": _ref("Document")}),
+    "Passages": _object("items", items={"type": "array", "items": _object(
+        "passageId", "documentId", "title", "url", "text", "score",
+        passageId=_TEXT, documentId=_TEXT, title=_TEXT, url=_TEXT, text=_TEXT, score={"type": "number"},
+    )}),
     "Ticket": _object("ticket", "url", "expires_in", ticket=_TEXT, url=_TEXT, expires_in={"type": "number"}),
     "Session": _object("id", "name", "role", id=_TEXT, name=_TEXT, role=_TEXT, expires_at=_nullable("number")),
     "Problem": _object("code", "message", "retryable", code=_TEXT, message=_TEXT, retryable=_BOOLEAN),
@@ -174,7 +216,7 @@ _ASKS = [_HISTORY, _CONVERSATION, _QUOTE, *_FOLLOWS, _KEY]
 
 def _operation(
     summary: str, *, takes: str = "", gives: str = "", status: int = 200, stream: bool = False, open: bool = False,
-    parameters: list[_Json] | None = None, resumes: bool = False,
+    parameters: list[_Json] | None = None, resumes: bool = False, form: str = "",
 ) -> _Json:  # fmt: skip
     answer: _Json = {"description": "OK"}
     if stream:
@@ -191,6 +233,9 @@ def _operation(
             "required": True,
             "content": {"application/json": {"schema": _ref(takes)}},
         }
+    if form:
+        content = operation.setdefault("requestBody", {"required": True, "content": {}})["content"]
+        content["multipart/form-data"] = {"schema": _ref(form)}
     if parameters:
         operation["parameters"] = parameters
     if open:
@@ -220,6 +265,14 @@ def _paths() -> _Json:
                 )
             }
             for path in ("/api/chat/stream", "/chat/stream")
+        },
+        **{
+            path: {"post": _operation(summary, takes="AskRequest", form="AskForm", stream=True, parameters=_STARTS)}
+            for path, summary in {
+                "/api/ask": "Ask, with files",
+                "/api/ask-4-1": "Ask gpt-4.1, or SORA_ASK_MODEL_FULL",
+                "/api/ask-4-1-mini": "Ask gpt-4.1-mini, or SORA_ASK_MODEL_MINI",
+            }.items()
         },
         "/api/reviews": {
             "get": _operation(
@@ -273,6 +326,28 @@ def _paths() -> _Json:
         },
         "/api/conversations/{name}/messages": {
             "get": _operation("Its messages, oldest first; the pages lead back", gives="Messages", parameters=[_LIMIT, _BEFORE])
+        },
+        "/api/documents": {
+            "get": _operation("One's documents and the shared ones", gives="Documents", parameters=[_LIMIT, _BEFORE]),
+            "post": _operation(
+                "Put files into one's own documents (for roles that may)", form="DocumentsToPut", gives="DocumentsPut", status=201
+            ),
+        },
+        "/api/documents/{document_id}": {
+            "get": _operation(
+                "A document with its passages", gives="Document",
+                parameters=[_LIMIT, _parameter("after", "query", _NUMBER, "The nextCursor of the page before.")],
+            ),
+            "delete": _operation("Delete one of one's own documents", status=204),
+        },
+        "/api/search": {
+            "get": _operation(
+                "The passages of one's documents and the shared ones that fit some words best", gives="Passages",
+                parameters=[
+                    _parameter("q", "query", _TEXT) | {"required": True},
+                    _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 50}),
+                ],
+            )
         },
         "/api/session": {
             "post": _operation("Turn the Bearer token into a cookie", gives="Session"),
