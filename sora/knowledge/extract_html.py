@@ -42,6 +42,7 @@ class _Page(HTMLParser):
         self._unseen: list[str] = []
         self._title = False
         self._as_it_is = 0
+        self._within_row = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "title":
@@ -55,9 +56,11 @@ class _Page(HTMLParser):
         elif tag == "li":
             self._out.add("\n- ")
         elif tag in ("td", "th"):
-            self._out.add(" | ")
+            self._out.add(" | " if self._within_row else "")
+            self._within_row = True
         elif tag in _BLOCKS:
             self._as_it_is += tag == "pre"
+            self._within_row = False
             self._out.add("\n")
 
     def handle_endtag(self, tag: str) -> None:
