@@ -209,8 +209,8 @@ def test_a_pdf() -> None:
 def test_a_word_document() -> None:
     word = 'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
     body = (
-        "<w:p><w:del><w:r><w:t>지운 글</w:t><w:delText>지운 글</w:delText></w:r></w:del>'
-        '<w:ins><w:r><w:t>새 글</w:t></w:r></w:ins>"
+        "<w:p><w:del><w:r><w:t>지운 글</w:t><w:delText>지운 글</w:delText></w:r></w:del>"
+        "<w:ins><w:r><w:t>새 글</w:t></w:r></w:ins>"
         "<w:r><w:tab/><w:t>뒤</w:t><w:br/><w:t>줄</w:t></w:r></w:p>"
         "<w:p><w:pPr><w:numPr/></w:pPr><w:r><w:t>목록</w:t></w:r></w:p>"
         f"<w:p {word}><mc:AlternateContent><mc:Choice><w:txbxContent><w:p><w:r><w:t>상자</w:t></w:r></w:p>"
