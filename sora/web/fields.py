@@ -31,6 +31,7 @@ _FLAGS = {
     "yes": True,
 }
 _KEY = re.compile(r"[!-~]{1,255}")
+_ESCAPED = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
 _LONGEST_NAME = 128
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")  # no database and no UTF-8 holds these
 
@@ -203,8 +204,19 @@ def body() -> Fields:
 
 
 def query() -> Fields:
-    """The fields of the request's query."""
+    """The fields of the request's query. Raises InvalidRequest for one that is not UTF-8: Werkzeug would hand on what it
+    cannot read as it was spelled."""
+    try:
+        _ESCAPED.sub(_unescape, request.query_string).decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest(
+            details=[{"field": "", "message": message("field_characters", locale())}]
+        ) from None
     return Fields(request.args)
+
+
+def _unescape(escaped: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(escaped[0].replace(b"%", b"").decode())
 
 
 def idempotency_key() -> str | None:

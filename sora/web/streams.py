@@ -19,7 +19,7 @@ from sora.store.runs import IMPLICIT, Run
 from sora.web import worker
 from sora.web.auth import Principal
 from sora.web.event_stream import EventStream
-from sora.web.fields import query
+from sora.web.fields import Fields
 from sora.web.service import locale, service
 from sora.wire import FORMATS, sse
 
@@ -48,7 +48,7 @@ def options(*, format: str, ids: bool = False) -> Options:
 
     Read before anything is started. Raises InvalidRequest.
     """
-    fields = query()
+    fields = Fields(request.args)
     chosen = fields.choice("format", {name: name for name in FORMATS}, default=format)
     quote = fields.choice("quote", {"json": "json", "raw": "raw"}, default="json")
     if (chosen, quote) == ("chat", "raw"):
