@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
+
+from sora.providers.data_line import decoder
 
 
 class Delta(msgspec.Struct, gc=False):
@@ -37,15 +38,4 @@ class Chunk(msgspec.Struct):
     error: Any = None
 
 
-_decoder = msgspec.json.Decoder(Chunk)
-
-
-def decode(line: bytes) -> Chunk:
-    """The chunk in a data line. Text is as the upstream sent it, lone surrogates too. Raises ValueError for
-    anything else."""
-    try:
-        return _decoder.decode(line)
-    except msgspec.DecodeError:
-        # msgspec refuses the escape of a lone surrogate, which a server that cuts text by UTF-16 units does
-        # send.
-        return msgspec.convert(json.loads(line), Chunk)
+decode = decoder(Chunk)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
+
+from sora.providers.data_line import decoder
 
 
 class Annotation(msgspec.Struct, gc=False):
@@ -53,14 +54,4 @@ class ResponseEvent(msgspec.Struct):
     error: Any = None
 
 
-_decoder = msgspec.json.Decoder(ResponseEvent)
-
-
-def decode(line: bytes) -> ResponseEvent:
-    """The event in a data line. Text is as the upstream sent it, lone surrogates too. Raises ValueError for
-    anything else."""
-    try:
-        return _decoder.decode(line)
-    except msgspec.DecodeError:
-        # As in chunk.py: the escape of a lone surrogate is nothing msgspec takes.
-        return msgspec.convert(json.loads(line), ResponseEvent)
+decode = decoder(ResponseEvent)
