@@ -26,7 +26,7 @@ _owner = click.option("--owner", help="The id of the user whose documents these 
 _shared = click.option("--shared", is_flag=True, help="Everybody's documents (the default).")
 
 
-@click.command(with_appcontext=False)
+@click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @_shared
 @_owner
@@ -72,7 +72,7 @@ def ingest(paths: Sequence[Path], shared: bool, owner: str | None) -> None:
     sys.exit(1 if refused else 0)
 
 
-@click.command("documents", with_appcontext=False)
+@click.command("documents")
 @_shared
 @_owner
 @click.option(
@@ -98,7 +98,7 @@ def list_documents(shared: bool, owner: str | None, deleted: Sequence[str]) -> N
             after = page[-1].id
 
 
-@click.command(with_appcontext=False)
+@click.command()
 @click.argument("words", nargs=-1, required=True)
 @_owner
 @click.option("--limit", default=5, show_default=True, type=click.IntRange(1, 50), help="Passages shown.")
