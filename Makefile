@@ -23,7 +23,7 @@ HISTORY = [{"role":"user","content":"연차에 대해 물어볼게요."},{"role"
 DIARY   = {"body":"오늘은 비가 와서 하루 종일 창밖을 보았다. 조금 외로웠지만 차 한 잔이 따뜻했다.","type":"FEELING","reviewDate":"$(shell date +%F)"}
 
 .DEFAULT_GOAL := help
-.PHONY: help install run token ingest simulate test lint bench servers clean
+.PHONY: help install run token ingest simulate test lint bench quality servers clean
 .PHONY: curl-review curl-resume curl-cancel curl-runs curl-chat curl-chunks curl-ask curl-conversations curl-search
 
 help: ## 이 목록 · this list
@@ -54,6 +54,9 @@ lint: .venv/.installed-dev ## ruff, mypy, import-linter
 
 bench: .venv/.installed ## 성능 측정 · measure the performance (QUICK=1, ONLY=…, PROFILE=1: bench/README.md)
 	@exec bench/run
+
+quality: .venv/.installed ## 검색과 주제 전환의 정확도 · how well it retrieves, and notices a change of topic
+	@$(PYTHON) -m bench.quality
 
 curl-review: ## 일기를 보내고 답을 지켜본다 · send a diary, watch the answer arrive (TOKEN=… when SORA_AUTH=required)
 	$(CURL) $(TYPE) -d '$(DIARY)' '$(URL)/stream/review?ids=1'
