@@ -26,9 +26,11 @@ from sora.engine.reader import Reader, saved_events
 from sora.engine.readers import Readers
 from sora.engine.recovery import Recovery
 from sora.engine.spool import Spool
+from sora.engine.turns import PATIENCE, Turns
 from sora.engine.worker import GivenUp, Worker
 from sora.errors import (
     Conflict,
+    ConversationBusy,
     Draining,
     LogError,
     LogExpired,
@@ -100,6 +102,7 @@ class Engine:
         self.worker = Worker(self)
         self.recovery = Recovery(self)
         self.spool = Spool(self, config.instance / "spool")
+        self.turns = Turns(self)
         self.outbox = Outbox(self, deliver) if deliver is not None else None
         self.draining = False
         self.producers: dict[str, Producer] = {}  # the runs produced here
@@ -180,16 +183,24 @@ class Engine:
 
     def begin(self, order: Order, *, pipeline: Pipeline | None = None) -> tuple[Run, bool]:
         """Start a run, or find the one its idempotency key started; the run, and whether it is new. Returns once the run
-        is in the database. A `pipeline` is for this run alone, which then cannot be tried again. Raises Conflict, TooManyRuns,
-        Overloaded, Draining, StoreError."""
+        is in the database: at once, or when the run before it in its conversation has made way for it. A `pipeline` is for this
+        run alone, which then cannot be tried again. Raises Conflict, ConversationBusy, TooManyRuns, Overloaded, Draining,
+        StoreError, and what its pipeline refuses."""
         self.start()
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self._begin(order, pipeline or self._pipelines[order.kind])
+            except ConversationBusy as busy:
+                self.turns.make_way(busy, until=until)
+
+    def _begin(self, order: Order, pipeline: Pipeline) -> tuple[Run, bool]:
         told_apart_by = (order.kind, order.on_disconnect or "", order.retry_of or "")
         mac_of = b"\0".join((*(part.encode() for part in told_apart_by), order.request))
         earlier = self._earlier(order, mac_of) if order.idempotency_key is not None else None
         if earlier is not None and not self._over(earlier):
             return self._ticketed(earlier, order), False
         self._admit(order.owner)
-        pipeline = pipeline or self._pipelines[order.kind]
         run_id = new_id()
         run = Run(
             id=run_id,

@@ -78,13 +78,15 @@ class Worker:
         self.read_out.difference_update(read_out)
         deaf = time.monotonic() - self.beat_at > 2 * _STAMP
         self.beat_at = time.monotonic()
-        for run_id, cancel, count in wishes:
-            if (producer := self._engine.producers.get(run_id)) is not None:
-                if cancel:
+        for wish in wishes:
+            if (producer := self._engine.producers.get(wish.run_id)) is not None:
+                if wish.cancel:
                     producer.cancel()
-                if count != producer.reads_elsewhere or deaf:
-                    producer.reads_elsewhere = count
+                if wish.reads and (wish.reads != producer.reads_elsewhere or deaf):
+                    producer.reads_elsewhere = wish.reads
                     producer.left_at = self.beat_at
+                if wish.superseded and self.unread(producer):
+                    producer.cancel()
 
     def _read_elsewhere(self) -> Sequence[str]:
         """Runs to stamp as being read here, once a second: those that end with their last reader, wherever that is."""
@@ -104,19 +106,19 @@ class Worker:
         self._engine.readers.sweep()
         self._engine.log.tidy()
         for producer in list(self._engine.producers.values()):
-            if self._orphaned(producer):
+            if self.unread(producer, seconds=self._engine.config.orphan_grace):
                 producer.cancel()
 
-    def _orphaned(self, producer: Producer) -> bool:
-        """Whether a run that should end with its client has been without a reader, on any worker, for the grace."""
+    def unread(self, producer: Producer, *, seconds: float = 0.0) -> bool:
+        """Whether a run that should end with its client has had readers, and none for so many seconds, on any worker."""
         if producer.run.on_disconnect != "cancel" or producer.left_at is None:
             return False
         if self._engine.readers.of(producer.run.id):
             return False
         if not producer.reads_elsewhere:
-            return time.monotonic() - producer.left_at >= self._engine.config.orphan_grace
+            return time.monotonic() - producer.left_at >= seconds
         # Readers elsewhere are heard of through the database, now and then: silence counts only while that answers.
-        return self.beat_at - producer.left_at >= self._engine.config.orphan_grace + 2 * _STAMP
+        return self.beat_at - producer.left_at >= seconds + 2 * _STAMP
 
     def _start_over(self) -> None:
         """We were given up: what we hold belongs to others now. Drop it, cut its readers, and begin as a new worker."""

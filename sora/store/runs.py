@@ -10,7 +10,7 @@ import string
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import msgspec
 import sqlalchemy as sa
@@ -112,6 +112,15 @@ class Ending:
     usage: Usage | None = None
     model: str | None = None
     extras: tuple[Extra, ...] = ()
+
+
+class Wish(NamedTuple):
+    """What is wanted of a run: that it is cancelled, or is if nobody reads it; and how often it was read elsewhere."""
+
+    run_id: str
+    cancel: bool
+    superseded: bool
+    reads: int
 
 
 _END = sa.update(cast("sa.Table", RunRow.__table__)).where(
@@ -250,14 +259,22 @@ class RunStore:
             .values(reads=RunRow.reads + 1)
         )
 
-    def wishes(self, session: Session, worker: str) -> Sequence[tuple[str, bool, int]]:
-        """(run id, cancel requested, reads elsewhere) of a worker's unfinished runs that somebody wants something of."""
-        query = sa.select(RunRow.id, RunRow.cancel_requested, RunRow.reads).where(
+    def supersede(self, session: Session, run_id: str, wanted: bool) -> None:
+        """Ask the owner of a run to cancel it if nobody reads it, or ask no more; only an unfinished run notices."""
+        session.execute(
+            sa.update(RunRow)
+            .where(RunRow.id == run_id, RunRow.status.in_(UNFINISHED))
+            .values(superseded=wanted)
+        )
+
+    def wishes(self, session: Session, worker: str) -> Sequence[Wish]:
+        """What somebody wants of a worker's unfinished runs."""
+        query = sa.select(RunRow.id, RunRow.cancel_requested, RunRow.superseded, RunRow.reads).where(
             RunRow.worker == worker,
             RunRow.status.in_(UNFINISHED),
-            sa.or_(RunRow.cancel_requested, RunRow.reads > 0),
+            sa.or_(RunRow.cancel_requested, RunRow.superseded, RunRow.reads > 0),
         )
-        return [(run_id, cancel, reads) for run_id, cancel, reads in session.execute(query)]
+        return [Wish(*row) for row in session.execute(query)]
 
     def orphans(self, session: Session, doubtful: Sequence[str], *, limit: int) -> Sequence[Run]:
         """Unfinished runs whose worker is not alive, and those of `doubtful` that are unfinished."""

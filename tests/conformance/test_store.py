@@ -175,7 +175,7 @@ class TestRuns:
         assert count(database, JournalRow) == 0
 
     def test_a_worker_hears_what_is_wanted_of_its_runs(self, database: Database, owner: str) -> None:
-        quiet, cancelled, read = (add_run(database, a_run(owner)) for _ in range(3))
+        quiet, cancelled, read, late = (add_run(database, a_run(owner)) for _ in range(4))
         elsewhere, ended = add_run(database, a_run(owner, worker="w2")), add_run(database, a_run(owner))
         end(database, ended)
 
@@ -184,10 +184,17 @@ class TestRuns:
                 RUNS.request_cancel(session, run.id)
             RUNS.stamp_reads(session, [read.id, ended.id])
             RUNS.stamp_reads(session, [read.id])
+            for run in (late, read, ended):
+                RUNS.supersede(session, run.id, True)
+            RUNS.supersede(session, read.id, False)
         with database.read() as session:
             wishes = set(RUNS.wishes(session, "w1"))
 
-        assert wishes == {(cancelled.id, True, 0), (read.id, False, 2)}
+        assert wishes == {
+            (cancelled.id, True, False, 0),
+            (read.id, False, False, 2),
+            (late.id, False, True, 0),
+        }
         assert not find(database, ended).cancel_requested and not find(database, quiet).cancel_requested
 
     def test_runs_of_workers_that_are_gone_are_orphans(self, database: Database, owner: str) -> None:
