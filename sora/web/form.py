@@ -56,16 +56,13 @@ def form(*, files: str) -> tuple[Fields, list[Upload]]:
         Exception
     ):  # each server has an error of its own for a client that is gone, the parser several for a bad form
         raise InvalidRequest("bad_form") from None
-    values: dict[str, Any] = texts.to_dict()
-    fields = Fields(values)
+    # What was no UTF-8 has become U+FFFD; a NUL is refused by whoever reads the field.
+    fields = Fields({name: text.replace("\ufffd", "\0") for name, text in texts.to_dict().items()})
     for name, many in texts.lists():
         if name == files:
             fields.problem(name, "field_file")
         elif len(many) > 1:
             fields.problem(name, "field_twice")
-        elif "\ufffd" in many[0]:  # what was no UTF-8 has become this
-            fields.problem(name, "field_characters")
-            values[name] = ""
     uploads = []
     for name, part in parts.items(multi=True):
         content = part.read()
