@@ -130,6 +130,18 @@ def test_a_long_korean_history_passes(start_nginx: StartNginx, upstream: Upstrea
         assert upstream.heads[0].startswith(f"GET {path} ")
 
 
+def test_an_upload_passes_whole(start_nginx: StartNginx, upstream: Upstream) -> None:
+    body = b"a" * 12_000_000
+    with start_nginx(upstream.port) as proxy, ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(request, proxy.url, "/api/ask", body=body)
+        with upstream.accept() as connection:
+            received = len(upstream.heads[0].partition("\r\n\r\n")[2])
+            while received < len(body):
+                received += len(connection.recv(1_000_000))
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            assert asking.result().body == b"ok"
+
+
 def test_what_is_too_long_is_said_in_words(start_nginx: StartNginx, upstream: Upstream) -> None:
     with start_nginx(upstream.port) as proxy:
         answer = request(proxy.url, "/api/chat/stream?history=" + "a" * 300_000)

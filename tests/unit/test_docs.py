@@ -72,3 +72,10 @@ def test_every_metric_is_explained() -> None:
             assert f"`{name}`" in text, name
             for label in metric._labelnames:
                 assert re.search(rf"`{name}`.*`{label}`", text), f"{name} {label}"
+
+
+def test_nginx_takes_what_sora_takes() -> None:
+    (megabytes,) = re.findall(r"client_max_body_size (\d+)m;", read("nginx/sora.conf"))
+    config = Config()
+
+    assert int(megabytes) * 2**20 == config.max_files * config.max_file_size + config.max_request_bytes
