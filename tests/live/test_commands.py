@@ -105,7 +105,23 @@ def test_what_curl_shows_of_the_chat(site: Server) -> None:
     shown = make("curl-chat", at, "QUESTION=연차는 '며칠'인가요?")
     assert re.search(r'^data: "[^"]+"$', shown, re.MULTILINE)
     shown = make("curl-chunks", at)
-    assert 'data: {"chunk": "' in shown.replace('":"', '": "') and '"done"' in shown
+    assert shown.count('data: {"chunk":') > 10 and '"done"' in shown
+
+
+def test_what_curl_shows_of_files_and_documents(site: Server, tmp_path: Path) -> None:
+    at, question = f"URL={site.url}", "QUESTION=ZX-9031은 '몇 개' 남았나요?"
+    stock = tmp_path / "재고 현황.csv"
+    stock.write_text("부품,수량\nZX-9031,17\n", "utf-8")
+    shown = make("curl-ask", at, question, f"FILE={stock}", "SESSION=make의 세션")
+    assert shown.count('data: {"type":"text"') > 10 and shown.endswith(
+        'data: {"type":"done","content":{}}\n\n'
+    )
+    assert "make의 세션" in make("curl-conversations", at)
+
+    assert "ZX-9031" not in make("curl-search", at, question)
+    settings = {name: value for name, value in site.env.items() if name.startswith("SORA_")}
+    make("ingest", f"DOCS={tmp_path}", **settings)
+    assert "ZX-9031" in make("curl-search", at, question)
 
 
 def test_a_token_is_all_that_is_printed(tmp_path: Path) -> None:
