@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from sora.engine.engine import Order
+from sora.knowledge.aside import aside
 from sora.knowledge.extract import Extracted, limits_of
 from sora.knowledge.extraction import extract_all
 from sora.pipelines.ask import AskRequest, File
@@ -50,9 +51,9 @@ def of_ask(principal: Principal, fields: Fields, uploads: Sequence[Upload] = (),
     request = _ask(fields, principal, files=bool(uploads))
     fields.check()
     read = extract_all(uploads, limits=limits_of(service().config)) if uploads else []
-    named = zip(read, uploads, strict=True)
-    digests = [File(one.name, sha256(content).hexdigest()) for one, (_, content) in named]
-    request = msgspec.structs.replace(request, model=model, files=tuple(digests))
+    digests = aside(lambda: [sha256(content).hexdigest() for _, content in uploads]) if uploads else []
+    files = tuple(File(one.name, digest) for one, digest in zip(read, digests, strict=True))
+    request = msgspec.structs.replace(request, model=model, files=files)
     order = _order("ask", request.encode(), principal, on_disconnect=on_disconnect or None)
     return replace(order, files=[_attachment(one) for one in read])
 
