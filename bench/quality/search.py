@@ -1,4 +1,4 @@
-"""Retrieval, measured on the labelled questions of search.jsonl over the documents of docs/samples: recall@5, without embeddings."""
+"""Retrieval, measured on the labelled questions of search.jsonl over docs/samples: recall@5, without embeddings."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The terms that a text is found by, in Korean and English, the same whatever the database.
 
 Hangul, kana and ideographs are cut into overlapping pairs: 재고는 holds 재고, which a tokenizer of whole words misses, and so
-does one of three characters. A lone character is a term of its own. Other words are stemmed lightly, and numbers lose
-their thousands separators. What has both letters and digits, or separators among digits, is a term as a whole, without
-the separators, and in its pieces: ABC-12345 is found as ABC-12345, ABC12345, abc and 12345.
+does one of three characters. A lone character is a term of its own, also before a particle: 물을 holds 물. Other words are
+stemmed lightly, and numbers lose their thousands separators. What has both letters and digits, or separators among digits,
+is a term as a whole, without the separators, and in its pieces: ABC-12345 is found as ABC12345, abc and 12345.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ _WORD = rf"[^\W_{_PAIRED}]"
 _TOKENS = re.compile(rf"([{_PAIRED}]+)|({_WORD}+(?:[-_./]{_WORD}+)*)")
 _THOUSANDS = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
 _PIECES = re.compile(r"[0-9]+|[^\W\d_]+")
+_PARTICLES = frozenset("은는이가을를에의도만와과로")
 _VOWELS = frozenset("aeiouy")
 
 
@@ -33,6 +34,8 @@ def terms(text: str) -> list[str]:
                 found.append(run)
             else:
                 found += [run[at : at + 2] for at in range(len(run) - 1)]
+                if len(run) == 2 and run[1] in _PARTICLES:
+                    found.append(run[0])
         elif word.isascii() and word.isalpha():
             found.append(_stem(word))
         else:
