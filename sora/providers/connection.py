@@ -18,6 +18,7 @@ from sora.providers.inlet import Inlet
 from sora.providers.waiting import Waiting
 
 READ_SIZE = 65_536
+SEND_SIZE = 262_144
 
 _Address = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
 
@@ -45,9 +46,16 @@ class Connection:
 
     def send(self, data: bytes, waiting: Waiting) -> None:
         """Write all of it. Raises httpx2.WriteError, UpstreamTimeout, CallCancelled."""
+        rest = memoryview(data)
         try:
-            self.socket.settimeout(max(waiting.remaining(), 0.001))
-            self.socket.sendall(data)
+            while rest:
+                self.socket.settimeout(max(waiting.remaining(), 0.001))
+                self.socket.sendall(rest[:SEND_SIZE])
+                rest = rest[SEND_SIZE:]
+                if rest:
+                    time.sleep(
+                        0
+                    )  # a peer that reads fast never makes us wait; others have their turn all the same
         except OSError as error:
             waiting.check(timed_out=_timed_out(error))
             raise httpx2.WriteError(type(error).__name__) from None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sora.engine.generation import Image
@@ -39,15 +40,19 @@ class Pictures:
         if not self._images:
             return content
         first, *rest = content.split(self._mark.encode())
-        parts = [first]
+        # Grows in place and is handed over as it is: to copy that many bytes takes long.
+        whole = io.BytesIO()
+        whole.write(first)
         for image, after in zip(self._images, rest, strict=True):
-            parts += [f"data:{image.media_type};base64,".encode(), *_base64(image.content), after]
-        return b"".join(parts)
+            whole.write(f"data:{image.media_type};base64,".encode())
+            _write(image.content, whole)
+            whole.write(after)
+        return whole.getvalue()
 
 
-def _base64(content: bytes) -> Iterator[bytes]:
+def _write(content: bytes, whole: io.BytesIO) -> None:
     view = memoryview(content)
     for start in range(0, len(view), _SLICE):
-        yield base64.b64encode(view[start : start + _SLICE])
         if start:
             time.sleep(0)
+        whole.write(base64.b64encode(view[start : start + _SLICE]))

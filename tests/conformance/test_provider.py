@@ -221,7 +221,7 @@ def test_the_request_says_what_was_asked_for(provider: Provider, simulator: Simu
 
 
 def test_pictures_go_along(provider: Provider, simulator: Simulator) -> None:
-    content = bytes(range(256)) * 40
+    content = bytes(range(256)) * 4001  # more than is encoded, or sent, at once
     looked_at = Message("user", PROMPT, (Image("image/png", content), Image("image/jpeg", b"\xff")))
     request = msgspec.structs.replace(
         ask("sim-echo-d0"), messages=(looked_at, Message("assistant", "네."), Message("user", "둘 다?"))
@@ -231,7 +231,7 @@ def test_pictures_go_along(provider: Provider, simulator: Simulator) -> None:
     digests = [hashlib.sha256(each.content).hexdigest() for each in looked_at.images]
     assert seen["messages"][0]["content"] == [
         {"type": "text", "text": PROMPT},
-        {"type": "image", "media_type": "image/png", "bytes": 10240, "sha256": digests[0]},
+        {"type": "image", "media_type": "image/png", "bytes": len(content), "sha256": digests[0]},
         {"type": "image", "media_type": "image/jpeg", "bytes": 1, "sha256": digests[1]},
     ]
     assert [each["content"] for each in seen["messages"][1:]] == ["네.", "둘 다?"]
