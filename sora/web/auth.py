@@ -162,15 +162,18 @@ def bearer(request: Request) -> str | None:
     return given.token or ""
 
 
-def require_own_origin(request: Request, config: Config) -> None:
+def require_own_origin(request: Request, config: Config, *, starts: bool = False) -> None:
     """A browser adds cookies by itself: what changes something with them must come from our own pages, or allowed ones.
 
-    Without a cookie only a foreign Origin is refused. Raises Forbidden.
+    Without a cookie only a foreign Origin is refused. `starts`: a GET changes something too. Raises Forbidden.
     """
-    if request.method in _SAFE:
-        return
     origin = request.headers.get("Origin")
-    if origin is None and config.session_cookie not in request.cookies:
+    if request.method in _SAFE:
+        # A page of our own sends no Origin with a GET; nor does another's image or link, but browsers tell where that is from.
+        own = origin is None and request.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin")
+        if own or not starts:
+            return
+    elif origin is None and config.session_cookie not in request.cookies:
         return
     allowed = {
         request.host_url.rstrip("/").lower(),

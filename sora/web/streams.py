@@ -17,7 +17,7 @@ from sora.errors import InvalidRequest, NotFound, message
 from sora.events import ORIGIN, Cursor
 from sora.store.runs import IMPLICIT, Run
 from sora.web import worker
-from sora.web.auth import Principal
+from sora.web.auth import Principal, bearer, require_own_origin
 from sora.web.event_stream import EventStream
 from sora.web.fields import Fields
 from sora.web.service import locale, service
@@ -83,10 +83,12 @@ def answer(run: Run, how: Options, *, principal: Principal | None) -> Response:
 
 def generate(how: Options, order: Callable[[], Order], *, principal: Principal) -> Response:
     """The answer to a GET that generates. One that comes back or only looks starts nothing; the same one again, without a
-    position, gets its run from the start until the end of that was read (see Order). Raises what `order` and
-    `Engine.begin` raise."""
+    position, gets its run from the start until the end of that was read (see Order). Raises Forbidden for the page of an
+    origin that is not allowed, and what `order` and `Engine.begin` raise."""
     if (answered := come_back(how, principal)) is not None:
         return answered
+    if bearer(request) is None:
+        require_own_origin(request, service().config, starts=True)
     wanted = order()
     if wanted.idempotency_key is None:
         wanted = replace(wanted, idempotency_key=_implicit_key())

@@ -157,3 +157,24 @@ def test_a_guest_may_come_from_the_list(start_app: StartApp) -> None:
 def test_a_list_that_is_not_exact_stops_the_start(start_app: StartApp, origins: str) -> None:
     with pytest.raises(ConfigError, match="SORA_ALLOWED_ORIGINS must list exact origins"):
         start_app(allowed_origins=origins)
+
+
+@pytest.mark.parametrize("auth", ["guest", "required"])
+@pytest.mark.parametrize("path", ["/chat?query=a", "/api/chat/stream?message=a"])
+def test_a_get_that_generates_is_for_the_list_too(
+    start_app: StartApp, simulator: Simulator, auth: str, path: str
+) -> None:
+    app = start_app(auth=auth, allowed_origins=ALLOWED)
+    who = Api(app, None) if auth == "guest" else sign_in(Api(app, "보라"))
+    strangers = [{"Origin": origin} for origin in STRANGERS if origin != "http://localhost"]
+    embedding = [{"Sec-Fetch-Site": site} for site in ("cross-site", "same-site")]  # an image, a link
+    for headers in (*strangers, *embedding):
+        response = who.get(path, headers=headers)
+        assert response.status_code == 403 and response.get_json()["code"] == "forbidden", headers
+    assert simulator.requests() == []
+    for number, headers in enumerate(
+        ({}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}, {"Origin": FRONT})
+    ):
+        assert frames(who.get(f"{path}{number}", headers=headers))
+    # A header is not added by a browser: any page that has the token may use it.
+    assert frames(Api(app, "보라").get(path, headers={"Origin": "https://evil.example"}))
