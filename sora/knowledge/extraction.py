@@ -240,7 +240,7 @@ def _main() -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # a terminal sends it to all; when to end is for the parent to say
-    os.nice(10)
+    os.nice(5)
     for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
         resource.setrlimit(limit, (0, 0))
     stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
