@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -263,8 +263,27 @@ def use_everything(user: User, cookie: str, ticket: str) -> None:
     retried = user.request(f"/api/runs/{run_id}/retry", body=b"").json()["id"]
     assert user.request(f"/api/runs/{retried}/cancel", body=b"").status == 200
     user.ended(retried)
+    asked = user.request(
+        "/api/ask?ids=1", timeout=30.0, **a_form(question=SAID[1], systemPrompt=SAID[3], sessionId="s")
+    )
+    assert asked.status == 200 and SAID[1] in user.request("/api/conversations/s").text
+    again = user.request(f"/api/runs/{asked.headers['X-Sora-Run-Id']}/retry", body=b"").json()["id"]
+    assert user.ended(again)["status"] == "completed"
     for path in (f"/api/runs/{retried}", f"/api/reviews/{kept.json()['id']}"):
         assert user.request(path, method="DELETE").status == 204
+
+
+def a_form(**fields: str) -> dict[str, Any]:
+    """A form with a file whose name and content are nobody's business."""
+    parts = [(f'name="{name}"', value) for name, value in fields.items()]
+    parts.append((f'name="files"; filename="{SAID[2]}.txt"', LONG["body"]))
+    body = "".join(
+        f"--x\r\nContent-Disposition: form-data; {head}\r\n\r\n{value}\r\n" for head, value in parts
+    )
+    return {
+        "body": f"{body}--x--\r\n".encode(),
+        "headers": {"Content-Type": "multipart/form-data; boundary=x"},
+    }
 
 
 def spool(database: Postgres, server: Server, user: User) -> None:
