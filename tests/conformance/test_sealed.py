@@ -18,7 +18,16 @@ from sora.config import Config
 from sora.store import sealed, workers
 from sora.store.crypto import Keyring, UnreadableError
 from sora.store.database import Database
-from sora.store.models import Base, JournalRow, OutboxRow, ReviewRow, RunRow
+from sora.store.models import (
+    AttachmentRow,
+    Base,
+    ConversationRow,
+    JournalRow,
+    MessageRow,
+    OutboxRow,
+    ReviewRow,
+    RunRow,
+)
 from sora.store.runs import now
 from sora.store.sealed import SEALED
 
@@ -50,7 +59,7 @@ def seal(keyring: Keyring, table: str, column: str, row: str) -> bytes:
 
 
 def add(session: Session, number: int, *, status: str = "completed", keyring: Keyring = BEFORE) -> None:
-    """A run with two rows of journal, its review, and an entry of the outbox: seven sealed fields."""
+    """A run with two rows of journal and a file, its review, an entry of the outbox, and a conversation with a message."""
     run = f"run{number:04}"
     session.execute(
         sa.insert(RunRow).values(
@@ -76,8 +85,23 @@ def add(session: Session, number: int, *, status: str = "completed", keyring: Ke
         )
     )  # fmt: skip
 
+    names = {
+        "name": seal(keyring, "attachments", "name", f"{run}:0"),
+        "content": seal(keyring, "attachments", "content", f"{run}:0"),
+    }
+    session.execute(sa.insert(AttachmentRow).values(run_id=run, position=0, media_type="text/plain", **names))
+    moments = {"created_at": now(), "updated_at": now()}
+    title = seal(keyring, "conversations", "title", run)
+    session.execute(sa.insert(ConversationRow).values(id=run, owner="보라", name=run, title=title, **moments))
+    session.execute(
+        sa.insert(MessageRow).values(
+            id=run, conversation_id=run, number=0, owner="보라", role="user", status="completed", run_id=run, created_at=now(),
+            content=seal(keyring, "messages", "content", run), meta=seal(keyring, "messages", "meta", run),
+        )
+    )  # fmt: skip
 
-FIELDS = 7
+
+FIELDS = 12
 
 
 def opened(database: Database, keyring: Keyring) -> int:
@@ -120,15 +144,17 @@ def test_all_is_sealed_with_the_new_key_and_says_the_same(database: Database) ->
     with database.write() as session:
         for number in range(10):
             add(session, number)
-    assert (opened(database, BEFORE), opened(database, AFTER)) == (70, 0)
-    assert (sealed.count(database, key="k1"), sealed.count(database, but="k2")) == (70, 70)
+    assert (opened(database, BEFORE), opened(database, AFTER)) == (10 * FIELDS, 0)
+    assert (sealed.count(database, key="k1"), sealed.count(database, but="k2")) == (120, 120)
 
     assert rotate(database) == {
         "runs.request": (10, 0, 0), "runs.text": (10, 0, 0), "journal.payload": (20, 0, 0),
         "reviews.body": (10, 0, 0), "reviews.feedback": (10, 0, 0), "outbox.payload": (10, 0, 0),
+        "attachments.name": (10, 0, 0), "attachments.content": (10, 0, 0), "conversations.title": (10, 0, 0),
+        "messages.content": (10, 0, 0), "messages.meta": (10, 0, 0),
     }  # fmt: skip
 
-    assert (opened(database, BEFORE), opened(database, AFTER)) == (0, 70)
+    assert (opened(database, BEFORE), opened(database, AFTER)) == (0, 120)
     assert (sealed.count(database, key="k1"), sealed.count(database, but="k2")) == (0, 0)
     assert rotate(database) == {}, "once is enough"
 
@@ -140,7 +166,7 @@ def test_what_a_worker_may_still_write_is_left(database: Database) -> None:
     done = rotate(database)
     assert done["runs.request"] == (3, 2, 0) and done["journal.payload"] == (6, 4, 0)
     assert done["reviews.body"] == (5, 0, 0)
-    assert sealed.count(database, key="k1") == 2 * 2 + 4
+    assert sealed.count(database, key="k1") == 2 * 2 + 4 + 4, "requests and texts, the journal, the files"
     with database.write() as session:
         session.execute(sa.update(RunRow).values(status="completed"))
     rotate(database)

@@ -269,6 +269,12 @@ def use_everything(user: User, cookie: str, ticket: str) -> None:
     assert asked.status == 200 and SAID[1] in user.request("/api/conversations/s").text
     again = user.request(f"/api/runs/{asked.headers['X-Sora-Run-Id']}/retry", body=b"").json()["id"]
     assert user.ended(again)["status"] == "completed"
+    chat = {"message": DIARY["body"], "conversation_id": "c"}
+    for _ in range(2):  # the second one is told of the first
+        talk = user.request("/api/runs", payload={"kind": "chat", "input": chat}).json()["id"]
+        assert user.ended(talk)["status"] == "completed"
+    assert len(user.request("/api/conversations/c/messages").json()["items"]) == 4
+    assert SAID[0] in user.request("/api/conversations/c").json()["title"]
     for path in (f"/api/runs/{retried}", f"/api/reviews/{kept.json()['id']}"):
         assert user.request(path, method="DELETE").status == 204
 
