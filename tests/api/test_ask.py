@@ -204,6 +204,26 @@ def test_another_topic_starts_the_context_afresh_and_deletes_nothing(bora: Api, 
     assert len(conversation(bora, "s")) == 6
 
 
+def test_embeddings_tell_the_topic_where_there_are_any(start_app: StartApp, simulator: Simulator) -> None:
+    bora = Api(start_app(embedding_model="sim-embed"), "보라")
+    drifts = []
+    for question in (
+        "ABC-12345 재고는 얼마야?",
+        "ABC-12345 재고 단가는 얼마야?",
+        "Set up a Kubernetes readiness probe",
+    ):
+        messages = said(bora.post("/api/ask", {"question": question, "sessionId": "s"}))
+        drifts.append(metadata(messages)["topicDrifted"])
+    assert drifts == [False, False, True]
+    paths = [one["path"] for one in simulator.requests()]
+    assert paths.count("/v1/embeddings") == 2
+    broken = Api(start_app(embedding_model="sim-500", provider_retries=0), "보라")
+    assert (
+        said(broken.post("/api/ask", {"question": "왜 재고가 줄었지?", "sessionId": "s"}))[-1]["type"]
+        == "done"
+    )
+
+
 def know(app: Flask, owner: str, title: str, text: str) -> None:
     database = app.extensions["sora"].engine.database
     Documents(database).put(
