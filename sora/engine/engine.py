@@ -197,8 +197,10 @@ class Engine:
     def _begin(self, order: Order, pipeline: Pipeline) -> tuple[Run, bool]:
         told_apart_by = (order.kind, order.on_disconnect or "", order.retry_of or "")
         mac_of = b"\0".join((*(part.encode() for part in told_apart_by), order.request))
+        # Taken before the look at the database: the journal's round releases a key first, and forgets it then.
+        read_out = self.worker.read_out.copy()
         earlier = self._earlier(order, mac_of) if order.idempotency_key is not None else None
-        if earlier is not None and not self._over(earlier):
+        if earlier is not None and not _over(earlier, read_out):
             return self._ticketed(earlier, order), False
         self._admit(order.owner)
         run_id = new_id()
@@ -244,7 +246,7 @@ class Engine:
             self.producers.pop(run_id, None)
             earlier = self._earlier(order, mac_of)
             if earlier is None:
-                raise Overloaded  # it was deleted in between
+                return self._begin(order, pipeline)  # it was deleted or released in between
             return self._ticketed(earlier, order), False
         try:
             self.log.begin(run_id, order.owner)
@@ -433,12 +435,6 @@ class Engine:
         with self.database.read() as session:
             return self.store.find_by_key(session, order.owner, order.idempotency_key or "", mac_of=mac_of)
 
-    def _over(self, run: Run) -> bool:
-        """Whether the request that started this run is a new one when it comes again."""
-        if not (run.implicit and run.final):
-            return False
-        return run.id in self.worker.read_out or run.ended_for > _FOUND_AGAIN
-
     def _ticketed(self, run: Run, order: Order) -> Run:
         """The run, which a ticket opens from now on if one was ordered and it has none."""
         if order.ticket is not None:
@@ -452,3 +448,8 @@ class Engine:
         deadline = time.monotonic() + seconds
         while not done() and time.monotonic() < deadline:
             time.sleep(0.02)
+
+
+def _over(run: Run, read_out: Collection[str]) -> bool:
+    """Whether the request that started this run is a new one when it comes again."""
+    return run.implicit and run.final and (run.id in read_out or run.ended_for > _FOUND_AGAIN)

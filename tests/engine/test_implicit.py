@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from sora.engine.engine import Engine
 from sora.errors import Conflict
 from sora.events import Cursor
+from sora.store.database import Database
 from sora.store.models import RunRow
 from sora.store.runs import IMPLICIT, Run, now
 from tests.engine.workers import OWNER, Client, Workers, ended, order, read, told
@@ -155,3 +159,51 @@ def test_needs_no_same_request_but_an_explicit_key_does(sqlite_workers: Workers)
     assert get(engine, idempotency_key="a-key") == (engine.get(explicit.id, owner=OWNER), False), "it stays"
     with pytest.raises(Conflict):
         get(engine, "sim-n9-d0", idempotency_key="a-key")
+
+
+class Interleaved(Database):
+    """A database to which others come first: what `meanwhile` has for this thread's transactions, one for each."""
+
+    meanwhile: list[Callable[[], object]]
+    thread: int
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        self._let_others()
+        with super().read() as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        self._let_others()
+        with super().write() as session:
+            yield session
+
+    def _let_others(self) -> None:
+        if threading.get_ident() == getattr(self, "thread", 0) and self.meanwhile:
+            self.meanwhile.pop(0)()
+
+
+def test_that_waited_for_a_run_which_is_over_begins_another(workers: Workers) -> None:
+    """It finds no run, cannot begin its own, and finds none again: the other one has come and gone."""
+    engine, other = workers(database=Interleaved), workers()
+    database = engine.database
+    assert isinstance(database, Interleaved)
+    others: list[Run] = []
+
+    def nothing() -> None:
+        pass
+
+    def begins() -> None:
+        others.append(get(other)[0])
+
+    def is_read() -> None:
+        ended(other, others[0])
+        with other.database.write() as session:
+            other.store.release(session, [others[0].id])
+
+    database.meanwhile, database.thread = [nothing, begins, is_read], threading.get_ident()
+    run, created = get(engine)
+
+    assert created and run.id != others[0].id and database.meanwhile == []
+    assert read(engine, run).events[-1] == "done"
