@@ -8,66 +8,37 @@ behind the streams (nice), and is killed when its time is over. It lives for one
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import socket
-import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
 import msgspec
 
 from sora.errors import Overloaded, UnreadableFile
+from sora.knowledge import extraction_process
 from sora.knowledge.extract import Extracted, Limits, Table, extract, file_name
+from sora.knowledge.extraction_process import (
+    LARGEST,
+    LENGTH,
+    Answer,
+    Head,
+    Refused,
+    Request,
+    Rows,
+    Sheet,
+    Whole,
+    message,
+)
 from sora.knowledge.filetype import IMAGES, signature
 
-_AT_ONCE = threading.BoundedSemaphore(
-    2
-)  # more would only take the processors from each other, and from the streams
-_LENGTH = struct.Struct(">Q")
-_PIECE = 65_536
-_ROWS = 500  # of a message: about a millisecond to decode
-_LARGEST = 64 * 2**20
+# More would only take the processors from each other, and from the streams.
+_AT_ONCE = threading.BoundedSemaphore(2)
 _CODE = str(Path(__file__).resolve().parents[2])
-
-
-class _Request(msgspec.Struct, frozen=True):
-    name: str
-    seconds: float
-    limits: Limits
-
-
-class _Head(msgspec.Struct, frozen=True, tag=True):
-    name: str
-    media_type: str
-    kind: Literal["text", "table", "image"]
-    text: str
-
-
-class _Sheet(msgspec.Struct, frozen=True, tag=True):
-    name: str
-    columns: tuple[str, ...]
-
-
-class _Rows(msgspec.Struct, frozen=True, tag=True):
-    rows: list[dict[str, str]]
-
-
-class _Whole(msgspec.Struct, frozen=True, tag=True):
-    """Nothing follows."""
-
-
-class _Refused(msgspec.Struct, frozen=True, tag=True):
-    why: str
-    values: dict[str, int]
-
-
-_Answer = _Head | _Sheet | _Rows | _Whole | _Refused
 
 
 def extract_all(files: Sequence[tuple[str, bytes]], *, limits: Limits) -> list[Extracted]:
@@ -121,7 +92,7 @@ class Extraction:
         child = self._child = self._child or _Child()
         child.ends = time.monotonic() + seconds
         try:
-            return _asked(child, _Request(name, seconds, self._limits), content)
+            return _asked(child, Request(name, seconds, self._limits), content)
         except (OSError, EOFError, msgspec.DecodeError):
             self.close()
             raise UnreadableFile("file_costly", name=file_name(name)) from None
@@ -150,7 +121,7 @@ class _Child:
             # Not a fork, which would copy a large worker's page tables while all its streams wait.
             self._pid = os.posix_spawn(
                 sys.executable,
-                [sys.executable, "-P", "-m", __name__],
+                [sys.executable, "-P", "-m", extraction_process.__name__],
                 {**known, "PYTHONPATH": _CODE, "LC_ALL": "C.UTF-8"},
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
@@ -162,12 +133,12 @@ class _Child:
 
     def send(self, data: bytes) -> None:
         self._socket.settimeout(self._left())
-        self._socket.sendall(_LENGTH.pack(len(data)))
+        self._socket.sendall(LENGTH.pack(len(data)))
         self._socket.sendall(data)  # not as one: a copy of 20 MB is a wait
 
     def received(self, *, most: int) -> bytes:
         """A message. Raises EOFError where there is none, or a larger one."""
-        return _message(self._read, most)
+        return message(self._read, most=most)
 
     def kill(self) -> None:
         self._socket.close()
@@ -193,92 +164,26 @@ class _Child:
         return left
 
 
-def _asked(child: _Child, request: _Request, content: bytes) -> Extracted:
+def _asked(child: _Child, request: Request, content: bytes) -> Extracted:
     child.send(msgspec.msgpack.encode(request))
     child.send(content)
-    head: _Head | None = None
+    head: Head | None = None
     tables: list[Table] = []
-    left = _LARGEST
+    left = LARGEST
     while True:
         data = child.received(most=left)
         left -= len(data)
-        match msgspec.msgpack.decode(data, type=_Answer):
-            case _Refused(why, values):
+        match msgspec.msgpack.decode(data, type=Answer):
+            case Refused(why, values):
                 raise UnreadableFile(why, name=file_name(request.name), **values)
-            case _Head() as head:
+            case Head() as head:
                 pass
-            case _Sheet(name, columns):
+            case Sheet(name, columns):
                 tables.append(Table(name, columns, []))
-            case _Rows(rows) if tables:
+            case Rows(rows) if tables:
                 tables[-1].rows.extend(rows)
                 time.sleep(0)  # the next is there already: receiving it would let nobody else in
-            case _Whole() if head is not None:
+            case Whole() if head is not None:
                 return Extracted(head.name, head.media_type, head.kind, head.text, tuple(tables))
             case _:
                 raise EOFError
-
-
-def _message(read: Callable[[int], bytes], most: int) -> bytes:
-    def exactly(size: int) -> bytes:
-        pieces = []
-        while size:
-            piece = read(min(size, _PIECE))
-            if not piece:
-                raise EOFError
-            pieces.append(piece)
-            size -= len(piece)
-        return b"".join(pieces)
-
-    (length,) = _LENGTH.unpack(exactly(_LENGTH.size))
-    if length > most:
-        raise EOFError
-    return exactly(length)
-
-
-def _main() -> None:
-    """The process: reads requests until there are no more."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # a terminal sends it to all; when to end is for the parent to say
-    os.nice(5)
-    for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
-        resource.setrlimit(limit, (0, 0))
-    stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
-
-    def say(answer: _Answer) -> None:
-        data = msgspec.msgpack.encode(answer)
-        stdout.write(_LENGTH.pack(len(data)) + data)
-        stdout.flush()
-
-    while True:
-        try:
-            data = _message(stdin.read, _LARGEST)
-        except EOFError:
-            return
-        request = msgspec.msgpack.decode(data, type=_Request)
-        _confine(request)
-        try:
-            content = _message(stdin.read, request.limits.size)
-            found = extract(request.name, content, limits=request.limits)
-        except UnreadableFile as error:
-            say(_Refused(error.why, error.values))
-            continue
-        say(_Head(found.name, found.media_type, found.kind, found.text))
-        for table in found.tables:
-            say(_Sheet(table.name, table.columns))
-            for start in range(0, len(table.rows), _ROWS):
-                say(_Rows(table.rows[start : start + _ROWS]))
-        say(_Whole())
-
-
-def _confine(request: _Request) -> None:
-    """The memory, and the processor time: the parent kills in time, but it may be gone itself."""
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (request.limits.memory, hard))
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    ends = int(used.ru_utime + used.ru_stime + request.seconds) + 2
-    resource.setrlimit(resource.RLIMIT_CPU, (ends, resource.getrlimit(resource.RLIMIT_CPU)[1]))
-
-
-if __name__ == "__main__":
-    _main()
