@@ -23,8 +23,8 @@ def count_runs(session: Session, days: float) -> int:
 
 
 def delete_runs(session: Session, days: float, *, limit: int) -> int:
-    """Delete at most `limit` runs that ended more than `days` ago, with their requests, texts and logs; how many. Reviews
-    stay, they are the user's. A run whose log has not expired stays as well: somebody may be reading it."""
+    """Delete at most `limit` runs that ended more than `days` ago, with their requests, files, texts and logs; how many. Reviews
+    and messages stay, they are the user's. A run whose log has not expired stays as well: somebody may be reading it."""
     old = list(session.scalars(sa.select(RunRow.id).where(_older(days)).limit(limit)))
     if old:
         session.execute(sa.delete(JournalRow).where(JournalRow.run_id.in_(old)))

@@ -17,7 +17,7 @@ from sora.pipelines.chat import save_answer
 from sora.store.attachments import Attachment
 from sora.store.conversations import ConversationStore
 from sora.store.runs import Run
-from tests.engine.workers import KEYRING, OWNER, Client, Script, Workers, begin, ended
+from tests.engine.workers import KEYRING, OWNER, Client, Script, Workers, begin, die, ended
 from tests.support.waiting import wait_until
 
 CONVERSATIONS = ConversationStore(KEYRING)
@@ -158,6 +158,18 @@ def test_a_reader_on_another_worker_keeps_the_run_until_it_leaves(sqlite_workers
 
     assert wait_until(sent, timeout=6.0, what="the other reader's silence")
     assert ended(engine, run).status == "cancelled"
+
+
+def test_what_a_dead_worker_leaves_is_kept_and_the_conversation_goes_on(workers: Workers) -> None:
+    dying, other = talking(workers), talking(workers)
+    run = begin(dying, STALLED)
+    Client(other, run).until(4).leave()
+    die(dying)
+    assert ended(other, run).status == "interrupted"
+    text = other.text(other.get(run.id, owner=OWNER))
+    assert text and said(other)[1:] == [("assistant", "interrupted", text)]
+    ended(other, begin(other, "sim-n2-d0"))
+    assert len(said(other)) == 4
 
 
 def test_a_run_that_is_tried_again_asks_no_second_time(workers: Workers) -> None:
