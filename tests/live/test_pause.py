@@ -162,8 +162,8 @@ def test_the_database_is_away_under_fifty_streams(
     seconds: float,
     settings: dict[str, str],
 ) -> None:
-    """Half of the answers end while it is away, half go on past it."""
-    tokens = (int(seconds / 3 / 0.1), int((seconds + 6) / 0.1))
+    """Half of the answers end while it is away, half go on past it, and past the time that its start may take."""
+    tokens = (int(seconds / 3 / 0.1), int((seconds + 15) / 0.1))
     machines = [{"SORA_MODEL": f"sim-n{count}-d100", "SORA_HEARTBEAT": "2", **settings} for count in tokens]
     with (
         Server(postgres_url, simulator.url, env=machines[0]) as short,

@@ -98,7 +98,7 @@ class Postgres:
             user=self._user,
             death_signal=signal.SIGINT,
         )
-        wait_until(self._ready, timeout=30, what="PostgreSQL")
+        wait_until(self._ready, timeout=90, what="PostgreSQL")
 
     def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
         """Stops the server as `pg_ctl stop -m mode` does; "immediate" is a crash. Nothing if stopped."""
