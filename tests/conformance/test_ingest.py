@@ -1,0 +1,83 @@
+"""`flask sora ingest`, `documents` and `search`, as one types them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sora.cli import group
+from sora.config import Config
+from sora.store.database import Database
+from sora.store.models import Base
+from tests.support.server import ENCRYPTION_KEYS
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with documents, some of which cannot be read."""
+    folder = tmp_path / "docs"
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "휴가.md").write_text("# 휴가 규정\n\n연차는 15일이다.\n", "utf-8")
+    (folder / "deeper" / "재고.csv").write_text("품번,수량\nABC-12345,128\n", "utf-8")
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.7 broken")
+    (folder / ".hidden.md").write_text("숨은 연차", "utf-8")
+    return folder
+
+
+class Commands:
+    """The commands, on one database."""
+
+    def __init__(self, instance: Path, database_url: str) -> None:
+        self._env = {"SORA_INSTANCE_PATH": str(instance), "SORA_DATABASE_URL": database_url}
+        self._env["SORA_ENCRYPTION_KEYS"] = ENCRYPTION_KEYS
+        database = Database(Config(database_url=database_url).database)
+        Base.metadata.create_all(database.engine)
+        database.close()
+
+    def result(self, *words: str, code: int = 0) -> Result:
+        done = CliRunner().invoke(group, words, env=self._env)
+        assert done.exit_code == code, f"{done.output}\n{done.exception!r}"
+        return done
+
+    def sora(self, *words: str, code: int = 0) -> str:
+        return self.result(*words, code=code).stdout
+
+
+@pytest.fixture
+def commands(tmp_path: Path, database_url: str) -> Commands:
+    return Commands(tmp_path / "instance", database_url)
+
+
+def test_a_folder_is_put_in_found_changed_and_deleted(commands: Commands, folder: Path) -> None:
+    first = commands.result("ingest", str(folder), code=1)
+    assert "2 documents, 2 passages put in, 0 unchanged, 1 not read" in first.stdout
+    assert f"{folder / 'broken.pdf'}: " in first.stderr
+
+    shown = commands.sora("search", "연차가", "며칠?")
+    assert "휴가 규정" in shown and "연차는 15일이다." in shown and "숨은" not in shown
+    assert "품번: ABC-12345, 수량: 128" in commands.sora("search", "abc12345")
+
+    (folder / "broken.pdf").unlink()
+    (folder / "휴가.md").write_text("# 휴가 규정\n\n연차는 20일이다.\n", "utf-8")
+    again = commands.sora("ingest", str(folder), str(folder / "휴가.md"))
+    assert "1 documents, 1 passages put in, 1 unchanged, 0 not read" in again
+    assert "연차는 20일이다." in (shown := commands.sora("search", "연차")) and "15일" not in shown
+
+    listed = commands.sora("documents").splitlines()
+    assert len(listed) == 2 and "휴가 규정" in listed[0] and "재고" in listed[1]
+    commands.sora("documents", "--delete", listed[0].split()[0])
+    assert commands.sora("search", "연차") == ""
+    assert len(commands.sora("documents").splitlines()) == 1
+
+
+def test_whose_documents_they_are(commands: Commands, folder: Path) -> None:
+    commands.sora("ingest", "--owner", "u-1", str(folder / "휴가.md"))
+
+    assert commands.sora("search", "연차") == "" == commands.sora("documents")
+    assert "15일" in commands.sora("search", "--owner", "u-1", "연차")
+    [line] = commands.sora("documents", "--owner", "u-1").splitlines()
+    commands.sora("documents", "--delete", line.split()[0], code=1)
+    commands.sora("ingest", "--owner", "u-1", "--shared", str(folder), code=2)
+    commands.sora("ingest", str(folder / "nothing"), code=2)
