@@ -55,7 +55,9 @@ class Site:
         self.server = server
         self.proxy = proxy
         self.simulator = simulator
-        self.url = f"http://localhost:{proxy.port}"
+        self.url = (
+            f"https://localhost:{proxy.tls_port}" if proxy.tls_port else f"http://localhost:{proxy.port}"
+        )
 
 
 StartSite = Callable[..., Site]
@@ -63,15 +65,15 @@ StartSite = Callable[..., Site]
 
 @pytest.fixture
 def start_site(origin: str, sqlite_url: str, simulator: Simulator) -> Iterator[StartSite]:
-    """Starts Sora with a model and further settings."""
+    """Starts Sora with a model and further settings, behind TLS when there is a `certificate` (chain, key)."""
     if binary() is None:
         pytest.skip("nginx is not installed · apt-get install nginx-light")
     with ExitStack() as stack:
 
-        def start(model: str, **env: str) -> Site:
+        def start(model: str, *, certificate: tuple[Path, Path] | None = None, **env: str) -> Site:
             settings = {"SORA_MODEL": model, "SORA_AUTH": "guest", "SORA_ALLOWED_ORIGINS": origin, **env}
             server = stack.enter_context(Server(sqlite_url, simulator.url, env=settings))
-            return Site(server, stack.enter_context(nginx(server.port)), simulator)
+            return Site(server, stack.enter_context(nginx(server.port, certificate=certificate)), simulator)
 
         yield start
 
