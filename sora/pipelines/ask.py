@@ -160,7 +160,7 @@ class AskPipeline:
 
     def save(self, session: Session, ended: Ended) -> None:
         save_answer(session, ended, self._conversations)
-        if any(isinstance(extra, Metadata) and extra.data["topicDrifted"] for extra in ended.extras):
+        if any(isinstance(extra, Metadata) and extra.data.get("topicDrifted") for extra in ended.extras):
             self._conversations.start_afresh(session, ended.run.id)
 
     def _texts(self, files: Sequence[Attachment], question: str) -> list[tuple[str, str]]:

@@ -191,6 +191,22 @@ def test_a_session_goes_on_for_its_owner_alone(bora: Api, dana: Api, simulator: 
     assert len(conversation(dana, "같은 이름")) == 2
 
 
+def test_one_question_at_a_time_in_a_session(start_app: StartApp, simulator: Simulator) -> None:
+    bora = Api(start_app(model="sim-n400-d10"), "보라")
+    with bora.open("POST", "/api/ask", json={"question": "긴 이야기", "sessionId": "s"}) as response:
+        assert next(iter(response.response))
+        busy = send(bora, {"question": "그리고?", "sessionId": "s"}, [("재고.csv", STOCK)])
+        assert (busy.status_code, busy.get_json()["code"]) == (409, "conversation_busy")
+        run_id = response.headers["X-Sora-Run-Id"]
+        other = bora.post("/api/runs", {"kind": "ask", "input": {"question": "안녕", "sessionId": "t"}})
+        assert other.status_code == 201, "another session is free"
+    for one in (run_id, other.get_json()["id"]):
+        bora.post(f"/api/runs/{one}/cancel")
+        bora.ended(one)
+    question, _ = conversation(bora, "s")
+    assert question["content"] == "긴 이야기" and len(simulator.requests()) == 2
+
+
 def test_another_topic_starts_the_context_afresh_and_deletes_nothing(bora: Api, simulator: Simulator) -> None:
     drifts = []
     for question in ("ABC-12345 재고는 얼마야?", "강아지가 초콜릿을 먹었는데 병원에 가야 할까?", "왜?"):

@@ -129,7 +129,7 @@ def test_every_problem_is_told_at_once(bora: Api) -> None:
     ("body", "field"),
     [
         ({}, "kind"),
-        ({"kind": "chat", "input": {}}, "kind"),
+        ({"kind": "dream", "input": {}}, "kind"),
         ({"kind": "review"}, "input"),
         ({"kind": "review", "input": 1}, "input"),
     ],
