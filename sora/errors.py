@@ -311,10 +311,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "has no text in it. Please send a scanned document as images.",
     ),
     "file_type": (
-        "읽을 수 없는 형식입니다. 텍스트, Markdown, CSV, TSV, JSON, HTML, PDF, DOCX, XLSX와 "
-        "PNG, JPEG, WebP, GIF 이미지를 읽습니다.",
-        "is of a kind that cannot be read. What can be: text, Markdown, CSV, TSV, JSON, HTML, PDF, DOCX, XLSX, "
-        "and PNG, JPEG, WebP and GIF images.",
+        (
+            "읽을 수 없는 형식입니다. 텍스트, Markdown, CSV, TSV, JSON, HTML, PDF, DOCX, XLSX와 "
+            "PNG, JPEG, WebP, GIF 이미지를 읽습니다."
+        ),
+        (
+            "is of a kind that cannot be read. What can be: text, Markdown, CSV, TSV, JSON, HTML, PDF, DOCX, XLSX, "
+            "and PNG, JPEG, WebP and GIF images."
+        ),
     ),
     "file_old_office": (
         "옛 Office 또는 한글 문서입니다. DOCX, XLSX나 PDF로 저장해서 보내 주세요.",
