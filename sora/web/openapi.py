@@ -196,7 +196,10 @@ _YEAR, _MONTH, _DAY = (
     _parameter(name, "query", _NUMBER) | {"required": True} for name in ("year", "month", "day")
 )
 _QUOTE = _parameter(
-    "quote", "query", {"enum": ["json", "raw"]}, "raw: texts of the format chat are not escaped."
+    "quote",
+    "query",
+    {"enum": ["json", "raw"]},
+    "raw: the texts of the format chat are not escaped, but for one with a carriage return.",
 )
 _HISTORY = _parameter(
     "history",
