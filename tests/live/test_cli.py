@@ -82,6 +82,10 @@ def test_it_runs_on_a_fresh_clone_and_leaves_nothing_behind(tmp_path: Path) -> N
         [review] = request(url, "/api/reviews").json()["items"]
         assert review["feedback"] == streamed and review["type"] == "FEELING"
 
+        page = {"Origin": "http://localhost:5173"}
+        allowed = request(url, "/api/session", headers=page).headers["Access-Control-Allow-Origin"]
+        assert allowed == page["Origin"], "a front end that is being developed"
+
         token = flask(instance, "token", "--name", "보라").stdout
         assert token.count("\n") == 1
         assert request(url, "/api/session", token=token.strip()).json()["name"] == "보라"
@@ -112,6 +116,14 @@ def test_the_environment_goes_first(tmp_path: Path) -> None:
         assert "make -s token" in log.read_text()
         server.send_signal(signal.SIGTERM)
         assert server.wait(timeout=40) == 0
+
+
+def test_origins_that_are_not_exact_stop_the_start(tmp_path: Path) -> None:
+    stopped = flask(
+        tmp_path / "instance", "serve", "--port", str(process.free_port()), SORA_ALLOWED_ORIGINS="*"
+    )
+    assert stopped.returncode == 1 and "Traceback" not in stopped.stderr
+    assert "SORA_ALLOWED_ORIGINS must list exact origins" in stopped.stderr and "'*'" in stopped.stderr
 
 
 def test_a_token_needs_the_secret(tmp_path: Path) -> None:
