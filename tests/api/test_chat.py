@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from urllib.parse import quote
+
 import pytest
 from flask import Flask
 
@@ -11,11 +14,35 @@ from tests.support.sse import Parser
 from tests.support.waiting import wait_until
 from tests.support.web import Api, frames
 
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 SOURCE = {"Accept": "text/event-stream"}
 
 
 def asked(simulator: Simulator) -> list[str]:
     return [entry["messages"][-1]["content"] for entry in simulator.requests()]
+
+
+@pytest.mark.parametrize(
+    ("path", "model", "golden"),
+    [
+        ("/chat?query=", "sim-echo-d0", "chat.sse"),
+        ("/chat?quote=raw&query=", "sim-echo-d0", "chat-raw.sse"),
+        ("/chat?query=", "sim-echo-d0-error3", "chat-error.sse"),
+        ("/api/chat/stream?message=", "sim-echo-d0", "chunks.sse"),
+        ("/api/chat/stream?message=", "sim-echo-d0-error3", "chunks-error.sse"),
+        ("/chat/stream?message=", "sim-echo-d0", "chunks.sse"),
+    ],
+)
+def test_the_bytes_are_those_of_the_original(start_app: StartApp, path: str, model: str, golden: str) -> None:
+    api = Api(start_app(model=model), "보라")
+    response = api.get(path + quote('비가 왔다.\n따옴표 "와" 줄바꿈 🌧️'), headers=SOURCE)
+    assert response.status_code == 200
+    run_id = response.headers["X-Sora-Run-Id"]
+    assert response.data.replace(run_id.encode(), b"<run_id>") == (GOLDEN / golden).read_bytes()
+    assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+    assert response.headers["Cache-Control"] == "no-cache, no-transform"
+    assert response.headers["X-Accel-Buffering"] == "no"
+    assert "Connection" not in response.headers
 
 
 @pytest.mark.parametrize(
