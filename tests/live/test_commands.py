@@ -140,7 +140,7 @@ def test_the_way_to_production(tmp_path: Path, postgres_url: str, simulator: Sim
     env = {name: given[name] for name in names} | {"SORA_OPENAI_BASE_URL": simulator.url}
     upgrade, serve = (
         printed("README.md", f".venv/bin/{program}").replace(".venv/bin", str(BIN))
-        for program in ("flask", "gunicorn")
+        for program in ("flask --app wsgi db", "gunicorn")
     )
     subprocess.run(["bash", "-c", upgrade], cwd=process.ROOT, env={**ENV, **env}, timeout=60, check=True)
     assert printed("docs/operations.md", ".venv/bin/gunicorn") == printed("README.md", ".venv/bin/gunicorn")
