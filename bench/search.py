@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sora.config import Config
 from sora.knowledge.documents import SHARED, Documents, Draft
+from sora.knowledge.index import LARGE
 from sora.knowledge.search import Knowledge
 from sora.store.database import Database
 from sora.store.models import Base
@@ -85,7 +86,7 @@ def measure(url: str, passages: Sequence[str], questions: Sequence[str]) -> Figu
     """Put the passages in, as a CLI would, and ask the questions one after the other."""
     database = Database(Config(database_url=url).database, pool=1, timeout=60.0)
     Base.metadata.create_all(database.engine)
-    documents, knowledge = Documents(database), Knowledge(database)
+    documents, knowledge = Documents(database, span=LARGE), Knowledge(database)
     started = time.monotonic()
     for first in range(0, len(passages), _TOGETHER):
         documents.put(SHARED, list(_drafts(passages[first : first + _TOGETHER], first)))

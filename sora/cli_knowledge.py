@@ -136,10 +136,11 @@ class _Shelf:
 
 @contextmanager
 def _opened() -> Iterator[tuple[Config, Database, Documents]]:
+    from sora.knowledge import index
     from sora.knowledge.documents import Documents
 
     with opened(timeout=_TIMEOUT) as (config, database, _):
-        yield config, database, Documents(database)
+        yield config, database, Documents(database, span=index.LARGE)
 
 
 def _whose(owner: str | None, *, shared: bool) -> str:

@@ -76,15 +76,16 @@ class Piece:
 
 class Documents:
     """Every method is a short transaction or a few; it blocks for the database, and never holds up other greenlets for long.
-    Raises StoreError."""
+    Raises StoreError. `span` is index.SMALL in a worker with streams, index.LARGE in a process that does nothing else."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, span: int = index.SMALL) -> None:
         self._database = database
+        self._span = span
 
     def put(self, owner: str, drafts: Sequence[Draft]) -> list[Document]:
         """Put documents in, or new content of those that are there (by their source), which keep their ids. All in one
         transaction: until then the old content is found, from then on the new one."""
-        parts = aside(_indexed, drafts)
+        parts = aside(_indexed, drafts, self._span)
         with self._database.write() as session:
             shelf = _held(session, owner)
             number = first = shelf.next_number
@@ -171,13 +172,13 @@ class Documents:
         more = True
         while more:
             with self._database.write() as session:
-                more = index.tidy(session, _held(session, owner).id)
+                more = index.tidy(session, _held(session, owner).id, span=self._span)
 
 
-def _indexed(drafts: Sequence[Draft]) -> list[index.Part]:
+def _indexed(drafts: Sequence[Draft], span: int) -> list[index.Part]:
     # The title is found in every passage, whatever the passage itself says.
     found = [[*terms(draft.title), *terms(text)] for draft in drafts for text in draft.texts]
-    return list(index.parts(found))
+    return list(index.parts(found, span=span))
 
 
 def _passages(
@@ -221,7 +222,7 @@ def _replaced(session: Session, shelf: int, draft: Draft, *, first: int) -> Docu
 
 
 def _emptied(session: Session, row: DocumentRow) -> None:
-    session.execute(sa.delete(PassageRow).where(PassageRow.document_id == row.id))
+    index.execute(session, sa.delete(PassageRow).where(PassageRow.document_id == row.id))
     if row.passages:
         index.remove(session, row.shelf, row.first, row.first + row.passages - 1)
 

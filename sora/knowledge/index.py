@@ -23,6 +23,10 @@ from sora.store.models import PostingRow, SegmentRow
 T = TypeVar("T")
 Ranges = Sequence[tuple[int, int]]  # of slots, both ends within
 
+#: Passages of a segment at most. To make one holds up a process's other threads by some milliseconds for each hundred of them:
+#: a worker with streams makes small ones. Large ones are searched a little faster.
+SMALL, LARGE = 256, 4096
+
 _POSTINGS = cast("sa.Table", PostingRow.__table__)
 # Term by term, thousands at once: each driver's own way costs a fifth of what a general one does.
 _INSERT = "INSERT INTO postings (segment, term, count, data) VALUES (?, ?, ?, ?)"
@@ -57,12 +61,12 @@ class Hit:
     score: float
 
 
-def parts(passages: Sequence[Sequence[str]]) -> Iterator[Part]:
+def parts(passages: Sequence[Sequence[str]], *, span: int = LARGE) -> Iterator[Part]:
     """The terms of consecutive passages, packed for `add`. That is work for a processor: call it aside."""
-    from sora.knowledge.postings import SPAN, packed
+    from sora.knowledge.postings import packed
 
-    for start in range(0, len(passages), SPAN):
-        few = passages[start : start + SPAN]
+    for start in range(0, len(passages), span):
+        few = passages[start : start + span]
         postings, length = packed(few)
         yield Part(len(few), length, postings)
 
@@ -87,10 +91,10 @@ def remove(session: Session, shelf: int, first: int, last: int) -> None:
         session.execute(sa.update(SegmentRow).where(SegmentRow.id == row.id).values(values))
 
 
-def tidy(session: Session, shelf: int) -> bool:
+def tidy(session: Session, shelf: int, *, span: int) -> bool:
     """Put segments together where they have become many, or rid one of what was deleted from it: one step, and whether there
-    was one to take. It writes the postings of SPAN passages anew, at most."""
-    run = _untidy(_segments(session, shelf))
+    was one to take. No segment is made larger than `span`."""
+    run = _untidy(_segments(session, shelf), span)
     if not run:
         return False
     base = run[0].base
@@ -153,8 +157,15 @@ def ranked(passages: Sequence[Sequence[str]], words: Sequence[str], *, limit: in
     return [bases[place] + slot for _, place, slot in found]
 
 
+def execute(session: Session, statement: sa.Executable) -> sa.Result[Any]:
+    """Run a long statement. PostgreSQL is waited for, SQLite works: aside."""
+    if session.get_bind().dialect.name == "sqlite":
+        return aside(session.execute, statement)
+    return session.execute(statement)
+
+
 def rows_of(session: Session, query: sa.Select[Any]) -> Sequence[Any]:
-    """All rows of a query. PostgreSQL is waited for, SQLite works: aside."""
+    """All rows of a query, read likewise."""
     if session.get_bind().dialect.name == "sqlite":
         return aside(lambda: session.execute(query).fetchall())
     return session.execute(query).fetchall()
@@ -205,16 +216,14 @@ def _merged(
     return merged([(segment, term, bytes(data)) for segment, term, data in rows], moves, gone)
 
 
-def _untidy(segments: Sequence[SegmentRow]) -> Sequence[SegmentRow]:
+def _untidy(segments: Sequence[SegmentRow], span: int) -> Sequence[SegmentRow]:
     """Consecutive segments to be put together: one that is mostly deleted, or the newest _TOGETHER of about one size."""
-    from sora.knowledge.postings import SPAN
-
     for row in segments:
         if row.live * 2 < row.built:
             return [row]
     for start in range(len(segments) - _TOGETHER, -1, -1):
         run = segments[start : start + _TOGETHER]
-        while len(run) > 1 and run[-1].base + run[-1].span - run[0].base > SPAN:
+        while len(run) > 1 and run[-1].base + run[-1].span - run[0].base > span:
             run = run[:-1]
         if len(run) > 1 and max(row.live for row in run) < _TOGETHER * min(row.live for row in run):
             return run
@@ -245,5 +254,6 @@ def _write(session: Session, shelf: int, base: int, part: Part, *, live: int) ->
 
 
 def _drop(session: Session, segments: Sequence[int]) -> None:
-    session.execute(sa.delete(_POSTINGS).where(_POSTINGS.c.segment.in_(segments)))
+    for segment in segments:
+        execute(session, sa.delete(_POSTINGS).where(_POSTINGS.c.segment == segment))
     session.execute(sa.delete(SegmentRow).where(SegmentRow.id.in_(segments)))

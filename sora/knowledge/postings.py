@@ -8,16 +8,12 @@ first search, being 20 MB that a worker without a knowledge base need not have.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from sora.knowledge.index import Ranges
-
-#: Slots of a segment at most.
-SPAN = 4096
 
 _K1, _B = 1.2, 0.75
 _CLASSES = 16  # of length, for each doubling of it
@@ -30,7 +26,7 @@ def packed(passages: Iterable[Sequence[str]]) -> tuple[dict[str, bytes], int]:
     ids: dict[str, int] = {}
     places = [[ids.setdefault(term, len(ids)) for term in terms] for terms in passages]
     lengths = np.array([len(terms) for terms in places])
-    which = np.fromiter(itertools.chain.from_iterable(places), np.int64, count=int(lengths.sum()))
+    which = np.concatenate([np.array(place, np.int64) for place in places])
     keys, counts = np.unique(which << 16 | np.repeat(np.arange(len(places)), lengths), return_counts=True)
     classes = np.minimum(255, np.rint(np.log2(1 + lengths) * _CLASSES).astype(np.int64))
     slots = keys & 0xFFFF
@@ -64,9 +60,9 @@ def _by_term(
 ) -> dict[str, bytes]:
     """`entries`, of the terms `which` in rising order, packed term by term, those that have any."""
     data = entries.astype("<u4").tobytes()
-    ends = np.searchsorted(which, np.arange(len(terms)), side="right") * 4
-    pieces = itertools.pairwise([0, *ends.tolist()])
-    return dict(sorted((term, data[a:b]) for term, (a, b) in zip(terms, pieces, strict=True) if b > a))
+    ends = [0, *(np.searchsorted(which, np.arange(len(terms)), side="right") * 4).tolist()]
+    places = {term: place for place, term in enumerate(terms) if ends[place + 1] > ends[place]}
+    return {term: data[ends[places[term]] : ends[places[term] + 1]] for term in sorted(places)}
 
 
 def best(

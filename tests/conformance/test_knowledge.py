@@ -15,7 +15,6 @@ from bench.quality import search as quality
 from sora.config import Config
 from sora.knowledge import index
 from sora.knowledge.documents import SHARED, Document, Documents, Draft
-from sora.knowledge.postings import SPAN
 from sora.knowledge.search import Found, Knowledge, ranked
 from sora.knowledge.sheets import Sheet, typed
 from sora.store.database import Database
@@ -260,10 +259,10 @@ class TestIndex:
         assert all(segment.live * 2 >= segment.built for segment in segments)
 
     def test_more_than_a_segment_holds_is_found(self, documents: Documents, knowledge: Knowledge) -> None:
-        texts = [f"행 {number}번" for number in range(SPAN + 10)]
+        texts = [f"행 {number}번" for number in range(index.SMALL + 10)]
         [document] = put(documents, SHARED, a_draft("a", *texts))
 
-        for number in (0, SPAN - 1, SPAN, SPAN + 9):
+        for number in (0, index.SMALL - 1, index.SMALL, index.SMALL + 9):
             assert said(knowledge.search("", f"{number}", limit=1)) == [f"행 {number}번"]
         documents.delete(SHARED, document.id)
         assert knowledge.search("", "행") == []
