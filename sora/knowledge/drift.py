@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import re
-import unicodedata
 from collections.abc import Sequence
 from typing import Protocol
 
 from sora.errors import RunError
-from sora.knowledge.terms import terms
+from sora.knowledge.subject import overlap, plain
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +20,6 @@ _BACKING = 0.7  # and as many against it
 _SIMILAR = 0.25  # cosine of two embeddings about one topic, at least
 _TIMEOUT = 3.0  # seconds for the embeddings: nobody waits longer to be told of a drift
 _LONGEST = 4000  # characters of a turn that are looked at
-
-_WORD = re.compile(r"[^\W_]+(?:[-'.][^\W_]+)*")
-_HANGUL = re.compile("[가-힣]")
 
 # Says by itself that another topic begins.
 _CHANGE = re.compile(
@@ -39,29 +35,6 @@ _BACK = re.compile(
     r"^(?:and|so|then|but|what about|how about|why|what if|which one|also|ok(?:ay)?|could you|can you)\b|"
     r"\b(?:it|its|that|those|they|them|their|this|these|instead|again|afterwards|then|else|either|more|shorter|longer|simpler|"
     r"same|former|latter|don't|just as)\b"
-)
-# What questions are made of, whatever they are about.
-_COMMON_KOREAN = re.compile(
-    r"(?:어떻|어떡|어떤|어때|어디|언제|누구|누가|무엇|무슨|뭐|뭔|뭘|왜|얼마|몇|하나|하는|하면|하려|하고|해야|해도|해요|해줘|해주|해서|했|합니|할까|할때|"
-    r"되나|되는|되면|되죠|돼|됩니|될까|있|없|좋|나쁘|싶|같|주세|주시|줘|줄래|줄까|달라|다르|알려|알고|알아|말해|보여|보이|찾아|추천|설명|소개|정리|요약|번역|"
-    r"예시|예를|예제|이유|방법|경우|정도|필요|가능|관련|대해|대한|대하|위해|위한|통해|제일|가장|많|적|조금|자주|너무|정말|진짜|아주|매우|자꾸|계속|그냥|"
-    r"만들|써|쓰|작성|짜|괜찮|궁금|문의|질문|답|이번|다음|요즘|지금|오늘|내일|어제|우리|저는|제가|나는|내가|저희|것|거|게|건|걸|수|때|좀|안|못|잘|한|두|세|"
-    r"된|될|할|인가|인지|일까|이란|짧|길|쉽|쉬|자세|간단|표로|비교|차이|장점|단점|단계|목록|계획|종류|어려|정확|확인|방식|사용|이용|가격|비용|시간|"
-    r"아니|네|응|예|감사|고마|안녕|부탁|혹시|만약|보통|원래|바로|먼저|모두|전부|각각|서로|함께|같이|따로|구체)"
-)
-_COMMON_ENGLISH = re.compile(
-    "a|an|the|and|or|but|if|so|than|then|as|at|by|for|from|in|into|of|off|on|onto|out|over|to|up|with|without|about|"
-    "after|before|i|me|my|mine|we|us|our|you|your|he|she|it|its|they|them|their|this|that|these|those|who|whom|whose|"
-    "which|what|when|where|why|how|is|am|are|was|were|be|been|being|do|does|did|done|doing|have|has|had|can|could|"
-    "will|would|shall|should|may|might|must|not|no|yes|please|thanks|thank|hello|hi|ok|okay|give|tell|show|make|"
-    "write|explain|describe|list|suggest|recommend|find|help|need|want|know|get|take|use|using|let|go|see|say|mean|"
-    "means|add|set|put|summarize|translate|compare|draft|plan|work|works|example|examples|more|less|most|least|much|"
-    "many|some|any|all|every|each|other|another|same|different|better|best|good|bad|new|old|first|last|next|long|"
-    "short|shorter|longer|big|small|large|early|late|still|even|just|only|also|too|very|really|actually|there|here|"
-    "one|two|three|four|five|way|ways|thing|things|kind|type|difference|reason|reasons|between|during|day|days|time|"
-    "times|much|often|i'm|i'd|i'll|i've|it's|that's|what's|don't|doesn't|didn't|isn't|aren't|can't|won't|let's|who's|"
-    "where's|how's|happen|happens|look|try|keep|start|stop|again|afterwards|instead|enough|exactly|simply|both|"
-    "either"
 )
 
 
@@ -87,11 +60,13 @@ class Drift:
 
     def drifted(self, question: str, recent: Sequence[tuple[str, str]]) -> bool:
         """Whether `question` is about something else than the recent (question, answer) turns, oldest first; never without
-        any. Takes below a millisecond by words; embeddings may take seconds, cooperatively, and when they fail words decide."""
+        any. Takes a few milliseconds by words; embeddings may take seconds, cooperatively, and when they fail words decide."""
         recent = recent[-RECENT:]
         if not recent:
             return False
-        new, known, pointing = _weights(question, recent)
+        question = question[:_LONGEST]
+        new, known = overlap(question, [text[:_LONGEST] for turn in recent for text in turn])
+        pointing = _pointing(question)
         if self._embeddings is not None and new and not pointing:
             try:
                 return self._similarity(self._embeddings, question, recent) < _SIMILAR
@@ -101,33 +76,15 @@ class Drift:
 
     @staticmethod
     def _similarity(embeddings: Embeds, question: str, recent: Sequence[tuple[str, str]]) -> float:
-        texts = [question[:_LONGEST], *(f"{asked}\n{answer}"[:_LONGEST] for asked, answer in recent)]
+        texts = [question, *(f"{asked}\n{answer}"[:_LONGEST] for asked, answer in recent)]
         asked, *turns = embeddings.embed(texts, timeout=_TIMEOUT)
         return max(_cosine(asked, turn) for turn in turns)
 
 
-def _weights(question: str, recent: Sequence[tuple[str, str]]) -> tuple[float, float, float]:
-    """What is new in a question, what is known, and how much it says itself that the topic is another (below zero: the same)."""
-    said = _plain(question[:_LONGEST])
-    context = {term for turn in recent for text in turn for term in terms(text[:_LONGEST])}
-    new = known = 0.0
-    for word in dict.fromkeys(_WORD.findall(said)):
-        if _COMMON_ENGLISH.fullmatch(word) or _COMMON_KOREAN.match(word) or word.isdigit():
-            continue
-        parts = terms(word)
-        if _HANGUL.search(word):
-            # The first pair is the stem's; what follows may be particles and endings.
-            share = 1.0 if parts[0] in context else sum(part in context for part in parts) / len(parts)
-        else:
-            share = float(any(part in context for part in parts))
-        known += share
-        new += 1.0 - share
-    pointing = _POINTING if _CHANGE.search(said) else -_BACKING if _BACK.search(said) else 0.0
-    return new, known, pointing
-
-
-def _plain(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold().strip()
+def _pointing(question: str) -> float:
+    """How much a question says itself that the topic is another one; below zero: the same."""
+    said = plain(question)
+    return _POINTING if _CHANGE.search(said) else -_BACKING if _BACK.search(said) else 0.0
 
 
 def _cosine(one: Sequence[float], other: Sequence[float]) -> float:

@@ -260,6 +260,14 @@ def test_the_knowledge_base_is_asked_too(app: Flask, bora: Api, dana: Api, simul
     assert url.startswith("/api/documents/") and references(messages)[url] == "휴가 규정"
     answer = conversation(bora, "s")[1]
     assert answer["references"] == [{"url": url, "title": "휴가 규정"}]
+    for other in (
+        "안녕하세요",
+        "강아지가 초콜릿을 먹었는데 병원에 가야 하나요?",
+        "입사 동기와 갈 만한 식당 추천해 줘",
+    ):
+        assert references(said(bora.post("/api/ask", {"question": other}))) == {}, "it says nothing of that"
+    said(bora.post("/api/ask", {"question": "왜?", "sessionId": "s"}))
+    assert "휴가 규정" in prompts(simulator)[-1][1], "a short question is looked up with the one before it"
     assert references(said(dana.post("/api/ask", {"question": "연차는 며칠이야?"}))) == {}
     assert "[참고 정보]" not in prompts(simulator)[-1][1]
 
