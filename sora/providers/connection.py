@@ -15,6 +15,7 @@ import httpx2
 from sora.errors import UpstreamTimeout
 from sora.providers.alarm import cooperative
 from sora.providers.inlet import Inlet
+from sora.providers.tls import Tls
 from sora.providers.waiting import Waiting
 
 READ_SIZE = 65_536
@@ -37,25 +38,24 @@ class Connection:
     Errors of the network are httpx2's (their words are class names only: no address, no content).
     """
 
-    def __init__(self, origin: Origin, sock: socket.socket) -> None:
+    def __init__(self, origin: Origin, sock: socket.socket, tls: Tls | None) -> None:
         self.origin = origin
         self.socket = sock
         self.idle_since = 0.0
-        # TLS has buffers of its own between the socket and us.
-        self._inlet = Inlet(sock, size=READ_SIZE) if cooperative() and not origin.tls else None
+        self._tls = tls
+        self._inlet = Inlet(sock, size=READ_SIZE) if cooperative() else None
 
     def send(self, data: bytes, waiting: Waiting) -> None:
         """Write all of it. Raises httpx2.WriteError, UpstreamTimeout, CallCancelled."""
         rest = memoryview(data)
         try:
             while rest:
+                piece, rest = rest[:SEND_SIZE], rest[SEND_SIZE:]
                 self.socket.settimeout(max(waiting.remaining(), 0.001))
-                self.socket.sendall(rest[:SEND_SIZE])
-                rest = rest[SEND_SIZE:]
+                self.socket.sendall(piece if self._tls is None else self._tls.seal(piece))
                 if rest:
-                    time.sleep(
-                        0
-                    )  # a peer that reads fast never makes us wait; others have their turn all the same
+                    # A peer that reads fast never makes us wait; others have their turn all the same.
+                    time.sleep(0)
         except OSError as error:
             waiting.check(timed_out=_timed_out(error))
             raise httpx2.WriteError(type(error).__name__) from None
@@ -63,17 +63,25 @@ class Connection:
     def receive(self, waiting: Waiting) -> bytes:
         """What has arrived, at most READ_SIZE bytes; empty: the peer has ended. What is there already is read
         however late the caller comes for it. Raises httpx2.ReadError, UpstreamTimeout, CallCancelled."""
+        tls = self._tls
         try:
-            if waiting.watched() and self._inlet is not None:
-                data = self._inlet.receive()
+            if tls is None:
+                data = self._arrived(waiting)
             else:
-                self.socket.settimeout(None if waiting.watched() else max(waiting.remaining(), 0.0))
-                data = self.socket.recv(READ_SIZE)
+                data = b""
+                while not data and not tls.ended:
+                    data = tls.open(self._arrived(waiting))
         except OSError as error:
             waiting.check(timed_out=_timed_out(error) or waiting.remaining() <= 0)
             raise httpx2.ReadError(type(error).__name__) from None
         waiting.check(timed_out=not data and waiting.remaining() <= 0)
         return data
+
+    def _arrived(self, waiting: Waiting) -> bytes:
+        if waiting.watched() and self._inlet is not None:
+            return self._inlet.receive()
+        self.socket.settimeout(None if waiting.watched() else max(waiting.remaining(), 0.0))
+        return self.socket.recv(READ_SIZE)
 
     def rest(self) -> None:
         """The call is over, the connection stays."""
@@ -85,8 +93,8 @@ class Connection:
         block."""
         try:
             self.socket.settimeout(0.0)
-            socket.socket.recv(self.socket, 1, socket.MSG_PEEK)  # unbound: SSLSocket.recv takes no flags
-        except (BlockingIOError, ssl.SSLWantReadError):
+            self.socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
             return True
         except OSError:
             return False
@@ -117,7 +125,7 @@ def connect(origin: Origin, waiting: Waiting, *, tls: ssl.SSLContext) -> Connect
             failure = error
             continue
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return Connection(origin, _secure(sock, origin, waiting, tls, ends) if origin.tls else sock)
+        return Connection(origin, sock, _secure(sock, origin, waiting, tls, ends) if origin.tls else None)
     raise failure
 
 
@@ -176,20 +184,22 @@ def _dial(address: _Address, waiting: Waiting, ends: float) -> socket.socket:
 
 
 def _secure(
-    sock: socket.socket, origin: Origin, waiting: Waiting, tls: ssl.SSLContext, ends: float
-) -> socket.socket:
-    secured = sock
+    sock: socket.socket, origin: Origin, waiting: Waiting, context: ssl.SSLContext, ends: float
+) -> Tls:
+    """The handshake, over a socket that is held already."""
     try:
-        # The handshake apart, so that the socket it waits on is held; wrap_socket empties the one it was
-        # given.
-        secured = tls.wrap_socket(sock, server_hostname=origin.host, do_handshake_on_connect=False)
-        waiting.hold(secured)
-        secured.settimeout(max(ends - time.monotonic(), 0.001))
-        secured.do_handshake()
-        return secured
+        tls = Tls(context, origin.host)
+        done = tls.handshake()
+        while True:
+            sock.settimeout(max(ends - time.monotonic(), 0.001))
+            sock.sendall(tls.seal())
+            if done:
+                return tls
+            sock.settimeout(max(ends - time.monotonic(), 0.001))
+            done = tls.handshake(sock.recv(READ_SIZE))
     except BaseException as error:
         waiting.release()
-        secured.close()
+        sock.close()
         if not isinstance(error, OSError | ValueError):
             raise
         waiting.check(timed_out=isinstance(error, OSError) and _timed_out(error))
@@ -197,6 +207,4 @@ def _secure(
 
 
 def _timed_out(error: OSError) -> bool:
-    # gevent's TLS sockets say it with a plain SSLError.
-    late = isinstance(error, TimeoutError | BlockingIOError | ssl.SSLWantReadError | ssl.SSLWantWriteError)
-    return late or (isinstance(error, ssl.SSLError) and "timed out" in str(error))
+    return isinstance(error, TimeoutError | BlockingIOError)
