@@ -128,6 +128,9 @@ class Config:
     gap_timeout: float = _setting(30.0, "Seconds between two tokens.")
     total_timeout: float = _setting(120.0, "Seconds for a whole answer.")
     provider_retries: int = _setting(2, "Further tries of a model before its first token.")
+    coalesce: float = _setting(
+        0.0, "Seconds in which further tokens are gathered, to leave together; 0: each leaves as it comes."
+    )
 
     prompt_t: str = _setting(
         "",

@@ -100,6 +100,7 @@ class Call:
         now = time.monotonic()
         self.connect = connect
         self.cancelled = False
+        self.begun = False  # a token has arrived
         self._gap = gap
         self._first_token = first_token
         self._silence_ends = now + first_token
@@ -109,6 +110,7 @@ class Call:
 
     def progressed(self) -> None:
         """A token has arrived: the next one has the whole gap."""
+        self.begun = True
         self._silence_ends = time.monotonic() + self._gap
 
     def restarted(self) -> None:

@@ -85,7 +85,7 @@ class OpenAIClient:
                     default_headers={"Accept": "text/event-stream", "Accept-Encoding": "identity"},
                     http_client=stock.client(self._config)
                     if stock.proxied(url)
-                    else httpx2.Client(transport=Transport(), timeout=None),
+                    else httpx2.Client(transport=Transport(coalesce=self._config.coalesce), timeout=None),
                 )
                 self._process = os.getpid()
             return self._client

@@ -41,9 +41,13 @@ class Transport(httpx2.BaseTransport):
     A connection whose answer was read to its end is kept for the next request, for IDLE_SECONDS. Blocks
     cooperatively under gevent, never beyond the call's deadlines. Raises httpx2's errors, UpstreamTimeout,
     CallCancelled. Does not know proxies.
+
+    `coalesce`: once an answer's first token is there, its socket is read no sooner than so many seconds after the last time;
+    what has arrived meanwhile is one block.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, coalesce: float = 0.0) -> None:
+        self.coalesce = coalesce
         # Not httpx2's own: its trust store recurses without end under gevent outside Linux. SSL_CERT_FILE is
         # honoured.
         self._tls = ssl.create_default_context()
@@ -108,6 +112,7 @@ class Body(httpx2.SyncByteStream):
         self._transport = transport
         self._connection: Connection | None = connection
         self._waiting = waiting
+        self._coalesce = transport.coalesce
         self._parser = httptools.HttpResponseParser(self)
         self._blocks: list[bytes] = []
         self._headed = False
@@ -137,6 +142,8 @@ class Body(httpx2.SyncByteStream):
                     return
             if self._complete:
                 return
+            if self._coalesce and self._waiting.call.begun:
+                self._waiting.pause(min(self._coalesce, self._waiting.remaining()))
             self._read()
 
     def close(self) -> None:

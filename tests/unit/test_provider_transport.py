@@ -195,8 +195,8 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLConte
     return context
 
 
-def client(url: str) -> ChatCompletions:
-    return ChatCompletions(Config(openai_base_url=url, provider_retries=0))
+def client(url: str, *, coalesce: float = 0.0) -> ChatCompletions:
+    return ChatCompletions(Config(openai_base_url=url, provider_retries=0, coalesce=coalesce))
 
 
 def call(**deadlines: float) -> Call:
@@ -332,6 +332,51 @@ def test_tls_is_spoken_and_the_connection_reused(
     provider = client(peer.url)
     assert [text(ask(provider)) for _ in range(3)] == ["ab"] * 3
     assert peer.connections == 1
+
+
+def in_pieces(go: threading.Event) -> Script:
+    """An answer whose second half, once asked for, is sent in three pieces."""
+
+    def play(sock: socket.socket, over: threading.Event) -> None:
+        sock.sendall(HEAD + b"Content-Length: 999\r\n\r\n" + data("a"))
+        go.wait(5)
+        for part in (data("b"), data("c"), data("d", finish="stop") + b"data: [DONE]\n\n"):
+            sock.sendall(part)
+            time.sleep(0.02)
+        over.wait(5)
+
+    return play
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_what_comes_within_the_window_leaves_together(
+    start: Callable[..., Peer], certificate: ssl.SSLContext, secure: bool
+) -> None:
+    go, window = threading.Event(), 0.4
+    peer = start(in_pieces(go), tls=certificate if secure else None)
+    stream = client(peer.url, coalesce=window).stream(REQUEST, call())
+    assert list(next(stream)) == ["a"], "the first one waits for nothing"
+    begun = time.monotonic()
+    go.set()
+    assert list(next(stream)) == ["b", "c", "d"]
+    assert time.monotonic() - begun >= window
+    assert list(next(stream)) == [Finished("stop", "m")]
+
+
+def test_a_window_does_not_move_a_deadline(start: Callable[..., Peer]) -> None:
+    peer = start(says(HEAD + b"Content-Length: 999\r\n\r\n" + data("a"), pause=9))
+    stream = client(peer.url, coalesce=9.0).stream(REQUEST, call(gap=0.2))
+    begun = time.monotonic()
+    with pytest.raises(UpstreamTimeout):
+        list(stream)
+    assert time.monotonic() - begun < 0.2 + LATE
+
+
+def test_cancel_within_the_window(start: Callable[..., Peer]) -> None:
+    peer = start(says(HEAD + b"Content-Length: 999\r\n\r\n" + data("a"), pause=9))
+    error, seconds = stopped(client(peer.url, coalesce=9.0), lambda pieces: pieces)
+    assert isinstance(error, CallCancelled)
+    assert seconds < LATE
 
 
 def test_a_certificate_must_be_trusted(
