@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 from werkzeug.wrappers import Request
@@ -21,6 +21,7 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 _KEY_BYTES = 32  # RFC 7518, 3.2: a key of the hash's size or larger
 _MAX_OWNER = 255
 _FOREVER = 32_503_680_000  # the year 3000, in Unix seconds
+_MAX_KNOWN = 10_000  # tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +34,18 @@ class Principal:
     expires_at: float | None = None
 
 
+class _Known(NamedTuple):
+    """Whom a token was found to name, and the JWKS document whose key said so; None: a key of the settings, which stays."""
+
+    principal: Principal
+    document: object
+
+
 class Tokens:
     """Verifies access tokens, by whichever issuer's key the settings name, and issues our own. See `sora.web.issuers`.
 
-    Raises ConfigError for a secret too short for HS256 and a key that cannot be used.
+    A token that was good stays so until it expires, or the JWKS document is read again: its signature is not checked anew
+    for each request. Raises ConfigError for a secret too short for HS256 and a key that cannot be used.
     """
 
     def __init__(self, config: Config) -> None:
@@ -45,6 +54,7 @@ class Tokens:
         self._public = public_key(config.jwt_public_key) if config.jwt_public_key else None
         self._jwks = Jwks(config.jwt_jwks_url) if config.jwt_jwks_url else None
         self._config = config
+        self._known: dict[bytes, _Known] = {}  # by digest: who reads our memory finds no token
         self._jwt = jwt.PyJWT(
             options={"require": list(config.jwt_required_claims), "enforce_minimum_key_length": True}
         )
@@ -52,8 +62,24 @@ class Tokens:
     def verify(self, token: str) -> Principal:
         """The token's user. Raises Unauthorized, whose reason says what is wrong with it; and Overloaded when that cannot
         be told now, because a JWKS document does not come. Blocks for that alone, 2.5 s at most."""
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        known = self._known.get(digest)
+        if known is None or not self._holds(known):
+            known = self._check(token)
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known[digest] = known
+        return known.principal
+
+    def _holds(self, known: _Known) -> bool:
+        expires_at = known.principal.expires_at
+        if expires_at is not None and time.time() >= expires_at:
+            return False
+        return known.document is None or (self._jwks is not None and self._jwks.document() is known.document)
+
+    def _check(self, token: str) -> _Known:
         try:
-            claims = self._claims(token)
+            claims, document = self._claims(token)
         except jwt.ExpiredSignatureError:
             raise Unauthorized("token_expired") from None
         except (jwt.PyJWTError, ValueError, OverflowError, RecursionError):
@@ -67,9 +93,8 @@ class Tokens:
             raise Unauthorized("token_invalid")
         # PyJWT takes any number; beyond this one neither a float nor a cookie's date holds it.
         expires_at = min(int(claims["exp"]), _FOREVER) + config.jwt_leeway if "exp" in claims else None
-        return Principal(
-            owner, _text(claims, config.jwt_name_claim), _text(claims, config.jwt_role_claim), expires_at
-        )
+        name, role = _text(claims, config.jwt_name_claim), _text(claims, config.jwt_role_claim)
+        return _Known(Principal(owner, name, role, expires_at), document)
 
     def issue(self, name: str, *, owner: str | None = None, hours: float = 24.0, role: str = "USER") -> str:
         """An access token for `name`. The same name is the same owner, unless an owner is given. Raises ConfigError without
@@ -92,19 +117,20 @@ class Tokens:
         claims["exp"] = now + int(hours * 3600)
         return self._jwt.encode(claims, self._secrets[0], "HS256")
 
-    def _claims(self, token: str) -> dict[str, Any]:
-        """The claims, by the first key that made the signature."""
+    def _claims(self, token: str) -> tuple[dict[str, Any], object]:
+        """The claims, by the first key that made the signature; and the JWKS document, if it is from there."""
         header = jwt.get_unverified_header(token)
         if header.get("alg") == "HS256":
             keys = [VerifyingKey(secret, "HS256") for secret in self._secrets]
-            return self._verified(token, keys)
+            return self._verified(token, keys), None
         if self._public is not None and header.get("alg") == self._public.algorithm:
             try:
-                return self._verified(token, [self._public])
+                return self._verified(token, [self._public]), None
             except jwt.InvalidSignatureError:
                 pass
         if self._jwks is not None and header.get("alg") in ("RS256", "ES256"):
-            return self._verified(token, self._jwks.keys(header["alg"], header.get("kid")))
+            document = self._jwks.document()  # before the key is looked for: it may be in a newer one
+            return self._verified(token, self._jwks.keys(header["alg"], header.get("kid"))), document
         raise jwt.InvalidSignatureError
 
     def _verified(self, token: str, keys: Sequence[VerifyingKey]) -> dict[str, Any]:

@@ -107,11 +107,7 @@ class Jwks:
         """The keys that may have signed a token with this header, none if there is none. Blocks for 2.5 s at most, and
         for a key that is known not at all (unless nothing was asked for ten minutes). Raises Overloaded when it cannot be
         told, because the document could not be read."""
-        now = time.monotonic()
-        if now - self._looked_at > _IDLE:
-            self._refresh(wait=True)
-        elif now - self._read_at > self._fresh:
-            self._refresh(wait=False)
+        self.document()
         found = self._find(algorithm, kid)
         if not found:
             self._refresh(wait=True)
@@ -119,6 +115,16 @@ class Jwks:
             if not found and self._failed:
                 raise Overloaded(retry_after=self._pause)
         return found
+
+    def document(self) -> object:
+        """The document as it is known: the same object until it is read again. Blocks, and has it read again, as `keys` does
+        for a key that is known."""
+        now = time.monotonic()
+        if now - self._looked_at > _IDLE:
+            self._refresh(wait=True)
+        elif now - self._read_at > self._fresh:
+            self._refresh(wait=False)
+        return self._keys
 
     def _find(self, algorithm: str, kid: str | None) -> Sequence[VerifyingKey]:
         of_kind = [key for key in self._keys if key.algorithm == algorithm]

@@ -15,6 +15,7 @@ from sora.config import Config
 from sora.errors import ConfigError, Unauthorized
 from sora.web.auth import Tokens
 from tests.support.client import JWT_SECRET, make_token
+from tests.support.waiting import wait_until
 
 CONFIG = Config(jwt_secret=JWT_SECRET)
 TOKENS = Tokens(CONFIG)
@@ -130,3 +131,20 @@ def test_a_token_that_was_altered_is_refused(at: int, character: str) -> None:
     at %= len(token) - 1  # the last character has bits that say nothing
     if token[at] != character:
         assert refusal(token[:at] + character + token[at + 1 :]) == "token_invalid"
+
+
+def test_a_token_that_was_good_ends_when_it_expires() -> None:
+    tokens = Tokens(Config(jwt_secret=JWT_SECRET, jwt_leeway=0.0))
+    token = make_token("보라", exp=int(time.time()) + 1)
+    first = tokens.verify(token)
+    assert tokens.verify(token) is first, "its signature was not checked again"
+    wait_until(lambda: time.time() >= (first.expires_at or 0), what="its end")
+    assert refusal(token, tokens) == "token_expired"
+
+
+def test_what_is_known_of_tokens_has_a_bound() -> None:
+    tokens = Tokens(CONFIG)
+    first = tokens.verify(make_token("보라"))
+    assert all(tokens.verify(make_token("보라", number=number)) for number in range(10_000))
+    assert tokens.verify(make_token("보라")) is not first
+    assert refusal(make_token("보라", category="refresh"), tokens) == "token_refresh"

@@ -217,6 +217,23 @@ def test_a_withdrawn_key_goes_without_being_asked_for(login: Issuer) -> None:
     wait_until(lambda: not jwks.keys("ES256", "e"), timeout=5, what="its end")
 
 
+def test_a_token_that_was_good_goes_with_its_key(login: Issuer) -> None:
+    tokens = Tokens(Config(jwt_jwks_url=login.url))
+    tokens._jwks = Jwks(login.url, fresh=0.1, pause=0.1)
+    token = EC.token()
+    assert tokens.verify(token) is tokens.verify(token)
+    login.keys = [RSA]
+    wait_until(lambda: _refused(token, tokens), timeout=5, what="its end")
+
+
+def _refused(token: str, tokens: Tokens) -> bool:
+    try:
+        tokens.verify(token)
+    except Unauthorized as error:
+        return error.reason == "token_invalid"
+    return False
+
+
 @pytest.mark.parametrize("mood", ["hangs", "trickles", "fails", "babbles", "empty"])
 def test_known_keys_go_on_whatever_the_server_does(
     login: Issuer, mood: Mood, caplog: pytest.LogCaptureFixture
