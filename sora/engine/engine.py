@@ -257,6 +257,8 @@ class Engine:
         metrics.active_runs.inc()
         # Not a Thread object: nobody joins it, and there may be thousands.
         start_new_thread(producer.produce, ())
+        # Its turn first: the model thinks while we make the answer's head.
+        time.sleep(0)
         return run, True
 
     def get(self, run_id: str, *, owner: str) -> Run:
