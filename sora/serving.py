@@ -231,7 +231,18 @@ class Log(Logger):  # type: ignore[misc]
     """gunicorn's log without what people wrote: no query, no ticket, no exception's message."""
 
     def atoms(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> dict[str, Any]:
-        atoms: dict[str, Any] = super().atoms(resp, req, environ, request_time)
+        if self.cfg.access_log_format == access_log_format:
+            # What it names, and no more: the next request waits while gunicorn gathers every header and the whole environ.
+            atoms = {
+                "h": environ.get("REMOTE_ADDR", "-"),
+                "m": environ.get("REQUEST_METHOD"),
+                "U": environ.get("PATH_INFO"),
+                "s": str(resp.status).split(None, 1)[0],
+                "B": resp.sent,
+                "M": int(request_time.total_seconds() * 1000),
+            }
+        else:
+            atoms = super().atoms(resp, req, environ, request_time)
         # The path comes decoded: as it is, it could hold a line of its own.
         atoms["U"] = quote(_masked(atoms.get("U") or ""), safe=_PLAIN, encoding="latin-1")
         return atoms

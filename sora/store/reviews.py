@@ -93,20 +93,19 @@ class ReviewStore:
             "idempotency_key": idempotency_key, "created_at": review.created_at,
             "request_mac": None if mac_of is None else self._keyring.mac(mac_of),
         }  # fmt: skip
-        # NULL equals nothing in SQL, so that an absent key or run matches no other.
-        same = sa.or_(
-            ReviewRow.idempotency_key == sa.literal(idempotency_key, OWNER),
-            ReviewRow.run_id == sa.literal(run_id, ID),
-        )
-        while True:
-            if insert(session, ReviewRow, values):
-                return review, True
+        while not insert(session, ReviewRow, values):
+            # NULL equals nothing in SQL, so that an absent key or run matches no other.
+            same = sa.or_(
+                ReviewRow.idempotency_key == sa.literal(idempotency_key, OWNER),
+                ReviewRow.run_id == sa.literal(run_id, ID),
+            )
             found = session.scalars(_of(owner).where(same)).first()
             if found is None:
                 continue  # deleted in between
             if mac_of is not None and not self._keyring.same(found.request_mac or b"", mac_of):
                 raise Conflict
             return self._open(found), False
+        return review, True
 
     def page(
         self, session: Session, owner: str, after: Position | None = None, *, limit: int = 10
