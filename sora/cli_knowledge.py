@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +38,7 @@ def ingest(paths: Sequence[Path], shared: bool, owner: str | None) -> None:
     A file that has changed takes the place of what it was, one that has not costs nothing. One that cannot be read is named
     and left out, and the exit code is 1.
     """
+    from sora.knowledge.documents import LONGEST_SOURCE
     from sora.knowledge.extract import limits_of
     from sora.knowledge.extraction import Extraction
     from sora.knowledge.ingest import digest_of, draft_of
@@ -49,19 +52,28 @@ def ingest(paths: Sequence[Path], shared: bool, owner: str | None) -> None:
         shelf = _Shelf(documents, whose)
         with click.progressbar(files, file=sys.stderr, item_show_func=_shown) as bar:
             for file in bar:
-                source = str(file.resolve())
+                # Names that are no UTF-8 have marks in their place: no database takes them otherwise.
+                shown, source = click.format_filename(file), click.format_filename(file.resolve())
                 try:
+                    if len(source) > LONGEST_SOURCE:
+                        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
                     content = _content(file, most=config.max_file_size)
                     digest = digest_of(content)
                     if known.get(source) == digest:
                         unchanged += 1
                         continue
-                    shelf.add(draft_of(extraction.extract(file.name, content), source=source, digest=digest))
+                    shelf.add(
+                        draft_of(
+                            extraction.extract(click.format_filename(file.name), content),
+                            source=source,
+                            digest=digest,
+                        )
+                    )
                 except UnreadableFile as error:
                     words = " · ".join(message(error.why, locale, **error.values) for locale in ("ko", "en"))
-                    refused.append(f"{file}: {words}")
+                    refused.append(f"{shown}: {words}")
                 except OSError as error:
-                    refused.append(f"{file}: {error.strerror}")
+                    refused.append(f"{shown}: {error.strerror}")
             shelf.write()
     for line in refused:
         click.echo(line, err=True)
@@ -167,4 +179,4 @@ def _content(file: Path, *, most: int) -> bytes:
 
 
 def _shown(file: Path | None) -> str | None:
-    return file.name if file is not None else None
+    return click.format_filename(file.name) if file is not None else None

@@ -8,6 +8,8 @@ first search, being 20 MB that a worker without a knowledge base need not have.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -39,6 +41,8 @@ def merged(
 ) -> dict[str, bytes]:
     """The postings of several segments as those of one. `rows`: (segment, term, postings); `moves`: by how much the slots of
     each segment move; `gone`: those of its slots that are left out."""
+    if not rows:
+        return {}
     ids: dict[str, int] = {}
     rows = sorted(rows, key=lambda row: moves[row[0]])
     which = np.array([ids.setdefault(term, len(ids)) for _, term, _ in rows])
@@ -79,20 +83,25 @@ def best(
     postings of a segment (its place in `segments`) and a term; `mean`: the mean length of
     passages. Takes about a millisecond for 100,000 postings.
     """
+    bases = [0, *itertools.accumulate(span for span, _ in segments)]
+    keys = [(place, term) for term in weights for place in range(len(segments)) if (place, term) in data]
+    if not keys:
+        return []
+    # All postings at once, term by term: a step of numpy for each of them would cost more than what it does.
+    sizes = [len(data[key]) // 4 for key in keys]
+    entries = np.frombuffer(b"".join(data[key] for key in keys), "<u4")
+    slots = (entries & 0xFFFF) + np.repeat(np.array([bases[place] for place, _ in keys]), sizes)
+    counts = (entries >> 16 & 0xFF).astype(np.float64)
     norms = _K1 * (1 - _B + _B * _LENGTHS / max(mean, 1.0))
-    found: list[tuple[float, int, int]] = []
-    for segment, (span, deleted) in enumerate(segments):
-        scores = np.zeros(span)
-        for term, weight in weights.items():
-            if (segment, term) in data:
-                entries = np.frombuffer(data[segment, term], "<u4")
-                counts = (entries >> 16 & 0xFF).astype(np.float64)
-                scores[entries & 0xFFFF] += weight * (_K1 + 1) * counts / (counts + norms[entries >> 24])
+    gains = np.repeat(np.array([weights[term] for _, term in keys]) * (_K1 + 1), sizes)
+    scores = np.bincount(slots, gains * counts / (counts + norms[entries >> 24]), minlength=bases[-1])
+    for base, (_, deleted) in zip(bases, segments, strict=False):
         for first, last in deleted:
-            scores[first : last + 1] = 0.0
-        floor = np.partition(scores, -limit)[-limit] if limit < span else 0.0
-        slots = np.flatnonzero(scores >= floor if floor > 0 else scores > 0)
-        order = np.lexsort((slots, -scores[slots]))[:limit]
-        found += [(float(scores[slot]), segment, int(slot)) for slot in slots[order]]
-    found.sort(key=lambda entry: (-entry[0], entry[1:]))
-    return found[:limit]
+            scores[base + first : base + last + 1] = 0.0
+    floor = np.partition(scores, -limit)[-limit] if limit < len(scores) else 0.0
+    found = np.flatnonzero(scores >= floor if floor > 0 else scores > 0)
+    order = found[np.lexsort((found, -scores[found]))[:limit]].tolist()
+    places = [bisect.bisect_right(bases, slot) - 1 for slot in order]
+    return [
+        (float(scores[slot]), place, slot - bases[place]) for slot, place in zip(order, places, strict=True)
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,17 @@ def test_whose_documents_they_are(commands: Commands, folder: Path) -> None:
     commands.sora("documents", "--delete", line.split()[0], code=1)
     commands.sora("ingest", "--owner", "u-1", "--shared", str(folder), code=2)
     commands.sora("ingest", str(folder / "nothing"), code=2)
+
+
+def test_names_that_are_no_text_or_too_long_stop_nothing(commands: Commands, tmp_path: Path) -> None:
+    odd = tmp_path / "odd"
+    deep = odd.joinpath(*["d" * 200] * 4)
+    deep.mkdir(parents=True)
+    (deep / "long.md").write_text("긴 경로", "utf-8")
+    (odd / os.fsdecode(b"\xff.md")).write_text("연차는 15일이다.", "utf-8")
+
+    done = commands.result("ingest", str(odd), code=1)
+
+    assert "1 documents, 1 passages put in, 0 unchanged, 1 not read" in done.stdout
+    assert "long.md: File name too long" in done.stderr
+    assert "연차는 15일이다." in commands.sora("search", "연차")
