@@ -10,7 +10,9 @@ import pytest
 
 import sora
 from sora import metrics
+from sora.app import ENDPOINTS
 from sora.config import Config, variable
+from sora.store.models import Base
 from tests.support.process import ROOT
 from tests.support.tables import README, REASONS, dependencies, inserted
 
@@ -79,3 +81,12 @@ def test_nginx_takes_what_sora_takes() -> None:
     config = Config()
 
     assert int(megabytes) * 2**20 == config.max_files * config.max_file_size + config.max_request_bytes
+
+
+def test_a_host_is_told_of_every_endpoint_and_table() -> None:
+    section = README.read_text("utf-8").partition("\n## In an existing Flask app\n")[2].partition("\n## ")[0]
+    mounted = section.partition("`endpoints` names what is mounted: ")[2].partition(";")[0]
+    tables = section.partition("Sora's tables (")[2].partition(")")[0]
+
+    assert set(re.findall(r"`(\w+)`", mounted)) == set(ENDPOINTS)
+    assert set(re.findall(r"`(\w+)`", tables)) == set(Base.metadata.tables)
