@@ -37,6 +37,7 @@ OLD, NEW, LOST = (
 BEFORE, AFTER, BOTH = Keyring([OLD]), Keyring([NEW]), Keyring([NEW, OLD])
 PLAIN = "비가 와서 창밖을 오래 보았다.".encode()
 DIGESTS = {"request_mac", "ticket_mac"}
+NUMBERS = {"postings.data"}  # places of terms in passages; the index of the knowledge base is in the clear
 
 
 @pytest.fixture
@@ -130,14 +131,14 @@ def any_(done: sealed.Rotated) -> bool:
 
 
 def test_every_sealed_column_is_known() -> None:
-    """What the models hold in bytes is sealed, but for digests."""
+    """What the models hold in bytes is sealed, but for digests and numbers."""
     models = {
         f"{table.name}.{column.name}"
         for table in Base.metadata.tables.values()
         for column in table.columns
         if isinstance(column.type, LargeBinary) and column.name not in DIGESTS
     }
-    assert sorted(map(str, SEALED)) == sorted(models)
+    assert sorted(map(str, SEALED)) == sorted(models - NUMBERS)
 
 
 def test_all_is_sealed_with_the_new_key_and_says_the_same(database: Database) -> None:
