@@ -17,6 +17,8 @@ import numpy as np
 
 from sora.knowledge.index import Ranges
 
+Numbers = Any  # an array of numpy's, whose stubs mypy is not made to read
+
 _K1, _B = 1.2, 0.75
 _CLASSES = 16  # of length, for each doubling of it
 # The length that each class stands for; 4 % off at most.
@@ -48,8 +50,9 @@ def merged(
     which = np.array([ids.setdefault(term, len(ids)) for _, term, _ in rows])
     sizes = np.array([len(data) // 4 for _, _, data in rows])
     entries = np.frombuffer(b"".join(data for _, _, data in rows), "<u4").astype(np.int64)
-    whose = np.repeat([segment for segment, _, _ in rows], sizes)
-    which, slots, kept = np.repeat(which, sizes), entries & 0xFFFF, np.ones(len(entries), bool)
+    whose: Numbers = np.repeat([segment for segment, _, _ in rows], sizes)
+    which, slots = np.repeat(which, sizes), entries & 0xFFFF
+    kept: Numbers = np.ones(len(entries), bool)
     for segment, ranges in gone.items():
         for first, last in ranges:
             kept &= (whose != segment) | (slots < first) | (slots > last)
@@ -59,12 +62,11 @@ def merged(
     return _by_term(list(ids), which[order], entries[order])
 
 
-def _by_term(
-    terms: Sequence[str], which: np.ndarray[Any, Any], entries: np.ndarray[Any, Any]
-) -> dict[str, bytes]:
+def _by_term(terms: Sequence[str], which: Numbers, entries: Numbers) -> dict[str, bytes]:
     """`entries`, of the terms `which` in rising order, packed term by term, those that have any."""
     data = entries.astype("<u4").tobytes()
-    ends = [0, *(np.searchsorted(which, np.arange(len(terms)), side="right") * 4).tolist()]
+    after: Numbers = np.searchsorted(which, np.arange(len(terms)), side="right") * 4
+    ends: list[int] = [0, *after.tolist()]
     places = {term: place for place, term in enumerate(terms) if ends[place + 1] > ends[place]}
     return {term: data[ends[places[term]] : ends[places[term] + 1]] for term in sorted(places)}
 
@@ -93,7 +95,7 @@ def best(
     slots = (entries & 0xFFFF) + np.repeat(np.array([bases[place] for place, _ in keys]), sizes)
     counts = (entries >> 16 & 0xFF).astype(np.float64)
     norms = _K1 * (1 - _B + _B * _LENGTHS / max(mean, 1.0))
-    gains = np.repeat(np.array([weights[term] for _, term in keys]) * (_K1 + 1), sizes)
+    gains: Numbers = np.repeat(np.array([weights[term] for _, term in keys]) * (_K1 + 1), sizes)
     scores = np.bincount(slots, gains * counts / (counts + norms[entries >> 24]), minlength=bases[-1])
     for base, (_, deleted) in zip(bases, segments, strict=False):
         for first, last in deleted:
