@@ -40,7 +40,7 @@ _ASKED = 256  # terms of a search that are looked up at most, the first
 _TERMS = 64  # and those that count, the rarest
 # Postings that a search adds up at most. What is in so many passages hardly tells them apart: beyond these, the commonest
 # terms of a question are left out.
-_POSTINGS_READ = 150_000
+_POSTINGS_READ = 80_000
 
 
 @dataclass(frozen=True, slots=True)
