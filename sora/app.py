@@ -21,6 +21,7 @@ from sora.engine.pipeline import Pipeline
 from sora.errors import ConfigError, SoraError
 from sora.knowledge.drift import Drift
 from sora.knowledge.search import Knowledge
+from sora.pipelines.agent import AgentPipeline
 from sora.pipelines.ask import AskPipeline
 from sora.pipelines.chat import ChatPipeline
 from sora.pipelines.review import ReviewPipeline
@@ -35,6 +36,7 @@ from sora.store.outbox import OutboxStore
 from sora.store.reviews import ReviewStore
 from sora.store.schema import MIGRATIONS
 from sora.web import (
+    agent,
     ask,
     chat,
     conversations,
@@ -57,11 +59,23 @@ _DELIVERY_HOURS = 1 / 12  # a token for one delivery need not last: five minutes
 #: What can be mounted.
 ENDPOINTS = {
     part.views.name: part.views
-    for part in (reviews, chat, ask, conversations, documents, runs, session, tickets, operations, pages)
+    for part in (
+        reviews,
+        chat,
+        ask,
+        agent,
+        conversations,
+        documents,
+        runs,
+        session,
+        tickets,
+        operations,
+        pages,
+    )
 }
 
 #: Those whose runs ask a model of ours.
-_KINDS = {"reviews", "chat", "ask"}
+_KINDS = {"reviews", "chat", "ask", "agent"}
 
 P = ParamSpec("P")
 
@@ -85,10 +99,10 @@ class Sora:
         """Add Sora's routes under `url_prefix`, and `app.extensions["sora"]`. Starts nothing before the first run.
 
         `endpoints` names what is mounted, of ENDPOINTS; None: all. Without `reviews` there is no diary review, without `chat` no
-        chat, without `ask` no question with files; without any of them no model API is needed. `db` is a Flask-SQLAlchemy
-        object that the application has already, an engine of SQLAlchemy or a URL: Sora's tables are in that database, which it
-        reaches through connections of its own. `principal_loader` tells who sends a request, in the place of Sora's tokens and
-        its session.
+        chat, without `ask` no question with files, without `agent` no agent; without any of them no model API is needed. `db` is
+        a Flask-SQLAlchemy object that the application has already, an engine of SQLAlchemy or a URL: Sora's tables are in that
+        database, which it reaches through connections of its own. `principal_loader` tells who sends a request, in the place of
+        Sora's tokens and its session.
         Other settings come from the environment and from `app.config` (the same names, SORA_…). Raises ConfigError for
         settings it cannot start with, and RuntimeError for an application that has one already.
         """
@@ -244,11 +258,22 @@ def _service(config: Config, mounted: Collection[str]) -> Service:
                 drift=Drift(Embeddings(config) if config.embedding_model else None),
             )
         )
+    provider = OpenAIProvider(config)
+    if "agent" in mounted:
+        pipelines.append(
+            AgentPipeline(
+                config,
+                database=database,
+                conversations=talks,
+                knowledge=Knowledge(database),
+                provider=provider,
+            )
+        )
     engine = Engine(
         config,
         database=database,
         keyring=keyring,
-        provider=OpenAIProvider(config),
+        provider=provider,
         pipelines=pipelines,
         deliver=_app_server(config, tokens).deliver if elsewhere else None,
     )

@@ -120,6 +120,16 @@ class Config:
     ask_model_mini: str = _setting(
         "", "The model of /api/ask-4-1-mini; empty: gpt-4.1-mini at OpenAI itself, else SORA_MODEL."
     )
+    agent_graph: str = _setting(
+        "", "The agent's LangGraph graph, package.module:graph; empty: the built-in one (docs/agent.md)."
+    )
+    agent_models: tuple[str, ...] = _setting(
+        (), "Models that a request to the agent may name besides SORA_MODEL, comma-separated."
+    )
+    agent_max_tokens: int = _setting(
+        1000, "Output tokens of the agent's answer where the request does not say."
+    )
+    agent_timeout: float = _setting(60.0, "Seconds for a whole run of the agent.")
     context_tokens: int = _setting(
         16_000, "Tokens sent to the model, as Sora counts them: prompt, history and question."
     )

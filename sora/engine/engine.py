@@ -41,7 +41,7 @@ from sora.errors import (
     StoreError,
     TooManyRuns,
 )
-from sora.events import ORIGIN, Cursor, Event, text_of
+from sora.events import ORIGIN, Cursor, Event, Extra, text_of
 from sora.store import workers
 from sora.store.attachments import Attachment
 from sora.store.crypto import Keyring
@@ -291,6 +291,10 @@ class Engine:
             return text_of(self.recovery.events(run))
         except LogExpired:
             return ""
+
+    def extras(self, run: Run) -> Sequence[Extra]:
+        """What a final run has said beside its text."""
+        return self.store.extras_of(run)
 
     def cancel(self, run_id: str, *, owner: str) -> Run:
         """Ask for a run's end; whoever produces it ends it with what it holds. A final run stays as it is."""

@@ -1,13 +1,13 @@
-"""Chat by EventSource: GETs that generate, and never do so twice (WIRE.md B and C)."""
+"""Chat by EventSource: GETs that generate, and never do so twice (WIRE.md B, C and E)."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from sora.web import streams
 from sora.web.fields import query
-from sora.web.orders import of_chat
-from sora.web.service import principal
+from sora.web.orders import of_agent, of_chat
+from sora.web.service import principal, service
 
 views = Blueprint("chat", __name__)
 
@@ -20,6 +20,16 @@ def chat() -> Response:
 @views.get("/api/chat/stream")
 @views.get("/chat/stream")
 def chat_stream() -> Response:
+    # The guide's agent has its EventSource at the same path: it names its user or its conversation, the chunks' client a history.
+    fields = query()
+    named = fields.has("user_id") or fields.has("conversation_id")
+    chosen = request.args.get("format")
+    if "agent" in service().engine.kinds and (
+        chosen == "agent" or (chosen is None and named and not fields.has("history"))
+    ):
+        who = principal()
+        how = streams.options(format="agent", ids=True)
+        return streams.generate(how, lambda: of_agent(who, query()), principal=who)
     return _chat("chunks", question="message")
 
 

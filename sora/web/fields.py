@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
 from flask import request
@@ -67,6 +67,28 @@ class Fields:
         # Without the object its fields would only repeat what is wrong.
         inner_details = self._details if value is not None else []
         return Fields(value or {}, prefix=f"{self._prefix}{name}.", details=inner_details)
+
+    def object(self, name: str, *, only: Collection[str]) -> Fields:
+        """The object under `name`, which a query spells as JSON, with no other fields than these; an empty one where there is
+        none."""
+        value = self._values.get(name)
+        if isinstance(value, str):
+            try:
+                value = _json(value)
+            except (ValueError, RecursionError):
+                value = value or None
+        if value is not None and not isinstance(value, Mapping):
+            self.problem(name, "field_object")
+            value = None
+        inside = Fields(value or {}, prefix=f"{self._prefix}{name}.", details=self._details)
+        for unknown in inside._values:
+            if unknown not in only:
+                inside.problem(unknown[:_LONGEST_NAME], "field_unknown")
+        return inside
+
+    def has(self, name: str) -> bool:
+        """Whether there is anything under `name`."""
+        return self._values.get(name) not in (None, "")
 
     def text(
         self, name: str, *, longest: int | None = None, blank: bool = False, default: str | None = None

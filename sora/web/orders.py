@@ -10,9 +10,11 @@ from typing import Literal
 import msgspec
 
 from sora.engine.engine import Order
+from sora.errors import InvalidRequest
 from sora.knowledge.aside import aside
 from sora.knowledge.extract import Extracted, limits_of
 from sora.knowledge.extraction import extract_all
+from sora.pipelines.agent import AgentRequest
 from sora.pipelines.ask import AskRequest, File
 from sora.pipelines.chat import ChatRequest, Said
 from sora.pipelines.review import ReviewRequest
@@ -26,6 +28,7 @@ REVIEW_TYPES = {"FEELING": "FEELING", "THINKING": "THINKING", "F": "FEELING", "T
 _ROLES: dict[str, Literal["user", "assistant"]] = {"user": "user", "assistant": "assistant"}
 _MOST_TURNS = 1000
 _MOST_TOKENS = 32_768
+_LABEL = 255  # characters of a user_id
 _ON_DISCONNECT = {"continue": "continue", "cancel": "cancel"}
 
 
@@ -56,6 +59,19 @@ def of_ask(principal: Principal, fields: Fields, uploads: Sequence[Upload] = (),
     request = msgspec.structs.replace(request, model=model, files=files)
     order = _order("ask", request.encode(), principal, on_disconnect=on_disconnect or None)
     return replace(order, files=[_attachment(one) for one in read])
+
+
+def of_agent(principal: Principal, fields: Fields, *, ticket: str | None = None) -> Order:
+    """The order for a message to the agent: `{message, user_id?, conversation_id?, custom_prompt?, llm_config?}`. Raises
+    InvalidRequest, in the guide's words where there is no message."""
+    request = _agent(fields, principal)
+    try:
+        fields.check()
+    except InvalidRequest as error:
+        if any(one["field"] == "message" for one in error.details):
+            raise InvalidRequest("agent_message", details=error.details) from None
+        raise
+    return _order("agent", request, principal, ticket=ticket)
 
 
 def of_kind(principal: Principal, fields: Fields, *, ticket: str | None = None) -> Order:
@@ -138,6 +154,23 @@ def _ask_alone(fields: Fields, principal: Principal) -> bytes:
     return _ask(fields, principal).encode()
 
 
+def _agent(fields: Fields, principal: Principal) -> bytes:
+    longest = service().config.max_message_length
+    llm = fields.object("llm_config", only=("model", "temperature", "top_p", "max_tokens"))
+    models = (service().config.model, *service().config.agent_models)
+    tokens = llm.number("max_tokens", low=1, high=_MOST_TOKENS, whole=True)
+    return AgentRequest(
+        message=fields.text("message", longest=longest),
+        user=fields.text("user_id", longest=_LABEL, blank=True, default=""),
+        conversation=fields.name("conversation_id"),
+        custom_prompt=fields.text("custom_prompt", longest=longest, blank=True, default="").strip(),
+        model=llm.choice("model", {name: name for name in models}, default=""),
+        temperature=llm.number("temperature", low=0, high=2),
+        top_p=llm.number("top_p", low=0, high=1),
+        max_tokens=None if tokens is None else int(tokens),
+    ).encode()
+
+
 def _attachment(file: Extracted) -> Attachment:
     if file.kind == "image":
         return Attachment(file.name, file.media_type, file.content)
@@ -148,4 +181,5 @@ _KINDS: dict[str, Callable[[Fields, Principal], bytes]] = {
     "review": _review,
     "chat": _chat,
     "ask": _ask_alone,
+    "agent": _agent,
 }

@@ -44,7 +44,7 @@ class Options(NamedTuple):
 
 
 def options(*, format: str, ids: bool = False) -> Options:
-    """`?format=`, `?quote=`, `?ids=` and `?heartbeat=` of the request; `ids`: the endpoint's frames always carry theirs.
+    """`?format=`, `?quote=`, `?gzip=`, `?ids=` and `?heartbeat=` of the request; `ids`: frames always carry theirs.
 
     Read before anything is started. Raises InvalidRequest.
     """
@@ -53,6 +53,8 @@ def options(*, format: str, ids: bool = False) -> Options:
     quote = fields.choice("quote", {"json": "json", "raw": "raw"}, default="json")
     if (chosen, quote) == ("chat", "raw"):
         chosen = "chat-raw"
+    if fields.choice("gzip", {"0": "0", "1": "1"}, default="0") == "1" and chosen == "agent":
+        chosen = "agent-gzip"
     asked = fields.choice("ids", {"0": "0", "1": "1"}, default="0") == "1"
     heartbeat = fields.choice("heartbeat", {"comment": "comment", "event": "event"}, default="comment")
     fields.check()

@@ -19,7 +19,7 @@ views = Blueprint("tickets", __name__)
 @views.post("/api/tickets")
 def make_ticket() -> tuple[Response, int]:
     who = principal()
-    ticket = _ticket(who)
+    ticket = new_ticket(who)
     service().engine.begin(of_kind(who, body(), ticket=ticket))
     url = url_for("sora.tickets.ticket_events", ticket=ticket)
     return jsonify(ticket=ticket, url=url, expires_in=service().config.ticket_ttl), 201
@@ -27,7 +27,12 @@ def make_ticket() -> tuple[Response, int]:
 
 @views.get("/api/tickets/<ticket>/events")
 def ticket_events(ticket: str) -> Response:
-    how, at = streams.options(format="native", ids=True), streams.position()
+    return follow(ticket, format="native")
+
+
+def follow(ticket: str, *, format: str) -> Response:
+    """The stream of a ticket's run. Raises NotFound for a ticket made up, or expired before its first use."""
+    how, at = streams.options(format=format, ids=True), streams.position()
     if streams.only_looking():
         return streams.nothing()  # looking must not use up the ticket
     try:
@@ -41,7 +46,7 @@ def ticket_events(ticket: str) -> Response:
     return streams.attach(run, how, at, principal=None)
 
 
-def _ticket(who: Principal) -> str:
+def new_ticket(who: Principal) -> str:
     """A new ticket; for an Idempotency-Key always the same one, because only its digest is kept to be asked for."""
     key = idempotency_key()
     if key is None:

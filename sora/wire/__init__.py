@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sora.events import Event
-from sora.wire import ask, chat, chunks, native, review, text
+from sora.wire import agent, ask, chat, chunks, native, review, text
 
 
 class Encoder(Protocol):
@@ -34,4 +34,6 @@ FORMATS: dict[str, Callable[[str], Encoder]] = {
     "chat-raw": chat.ChatRaw,
     "chunks": chunks.Chunks,
     "ask": ask.Ask,
+    "agent": agent.Agent,
+    "agent-gzip": agent.AgentGzip,
 }

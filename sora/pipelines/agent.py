@@ -1,0 +1,183 @@
+"""The agent: a LangGraph graph answers a message, in stages that can be watched (WIRE.md E)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from sora.config import Config
+from sora.engine.generation import Call, Drawn, Generate, Message, Piece, Provider
+from sora.engine.pipeline import Ended, Steps
+from sora.knowledge.aside import aside
+from sora.knowledge.search import Found, Knowledge
+from sora.pipelines.chat import save_answer
+from sora.pipelines.graph import Flow, Graph, loaded
+from sora.pipelines.own import Feed
+from sora.store.attachments import Attachment
+from sora.store.conversations import ConversationStore, Turn
+from sora.store.database import Database
+from sora.store.runs import Run
+
+if TYPE_CHECKING:
+    from sora.pipelines.agent_graph import Means
+
+_PASSAGES = 5  # of the knowledge base at most
+_FITS = 0.5  # of the best passage's score: what fits the question worse is left out
+_SHORT = 30  # characters of a question that is looked up together with the one before it
+
+
+class AgentRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A message to the agent. `conversation` is what its owner calls the conversation, empty for a new one; `user` a label that
+    nothing rests on. What is None or empty has its default."""
+
+    message: str
+    user: str = ""
+    conversation: str = ""
+    custom_prompt: str = ""
+    model: str = ""
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+
+    def encode(self) -> bytes:
+        """The same bytes for the same request: a run's request and its MAC rest on them."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def decode(cls, request: bytes) -> AgentRequest:
+        return msgspec.json.decode(request, type=cls)
+
+
+class AgentPipeline:
+    """Runs the graph of SORA_AGENT_GRAPH, or the built-in one, and saves question and answer in the conversation.
+
+    The graph has SORA_AGENT_TIMEOUT seconds for all it does. Raises ConfigError for a graph that cannot be run.
+    """
+
+    kind = "agent"
+    on_disconnect = "cancel"
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        database: Database,
+        conversations: ConversationStore,
+        knowledge: Knowledge,
+        provider: Provider,
+    ) -> None:
+        self._config = config
+        self._database = database
+        self._conversations = conversations
+        self._knowledge = knowledge
+        self._provider = provider
+        self._graph: Graph | None = loaded(config.agent_graph) if config.agent_graph else None
+
+    def begin(self, session: Session, run: Run, request: bytes, files: Sequence[Attachment]) -> None:
+        """Claims the conversation. Raises ConversationBusy."""
+        agent = AgentRequest.decode(request)
+        conversation = self._conversations.enter(session, run, agent.conversation)
+        self._conversations.say(session, conversation, "user", agent.message, run_id=run.id)
+
+    def steps(self, run: Run, request: bytes) -> Steps:
+        agent = AgentRequest.decode(request)
+        with self._database.read() as session:
+            turns = self._conversations.context(session, run.id)
+        if self._graph is None:
+            self._graph = aside(_built_in)  # LangGraph takes a second to load
+        model = _Model(self._provider, self._config, seconds=self._config.agent_timeout)
+        flow = Flow(
+            self._graph, self._state(agent, run, turns), context=self._means(agent, run, turns, model)
+        )
+        feed = Feed(flow, within=nullcontext(), step=_call)
+        try:
+            yield Drawn(feed.stream, self._config.agent_timeout)
+        finally:
+            flow.leave()
+            model.cancel()
+            feed.leave()
+
+    def save(self, session: Session, ended: Ended) -> None:
+        save_answer(session, ended, self._conversations)
+
+    def _state(self, agent: AgentRequest, run: Run, turns: Sequence[Turn]) -> dict[str, Any]:
+        settings = {name: getattr(agent, name) for name in ("model", "temperature", "top_p", "max_tokens")}
+        said = [{"role": turn.role, "content": turn.content} for turn in turns if turn.content]
+        return {
+            "query": agent.message,
+            "user_id": agent.user or run.owner,
+            "conversation_id": agent.conversation or run.id,
+            "custom_prompt": agent.custom_prompt,
+            "llm_config": {name: value for name, value in settings.items() if value not in (None, "")},
+            "messages": [*said, {"role": "user", "content": agent.message}],
+            "retrieved_documents": [],
+            "progress": [],
+        }
+
+    def _means(self, agent: AgentRequest, run: Run, turns: Sequence[Turn], model: _Model) -> Means:
+        from sora.pipelines.agent_graph import Means
+
+        config = self._config
+        before = [turn.content for turn in turns if turn.role == "user"][-1:]
+        settings = Generate(
+            messages=(),
+            models=(agent.model or config.model, *config.fallback_models),
+            max_tokens=agent.max_tokens or config.agent_max_tokens,
+            temperature=config.temperature if agent.temperature is None else agent.temperature,
+            top_p=config.top_p if agent.top_p is None else agent.top_p,
+            locale=run.locale,
+        )
+        return Means(
+            locale=run.locale,
+            query="\n".join((agent.message, *before)) if len(agent.message) < _SHORT else agent.message,
+            turns=turns,
+            budget=config.context_tokens,
+            found=partial(self._found, run.owner),
+            computed=lambda question: None,
+            generate=partial(model.generate, settings),
+        )
+
+    def _found(self, owner: str, question: str) -> list[Found]:
+        found = self._knowledge.search(owner, question, limit=_PASSAGES)
+        return [one for one in found if one.score >= _FITS * found[0].score]
+
+
+class _Model:
+    """The model calls of one run, made on whatever thread a node has, and ended from any other."""
+
+    def __init__(self, provider: Provider, config: Config, *, seconds: float) -> None:
+        self._provider = provider
+        self._config = config
+        self._ends = time.monotonic() + seconds
+        self._call: Call | None = None
+
+    def generate(self, settings: Generate, messages: tuple[Message, ...]) -> Iterator[Sequence[Piece]]:
+        config = self._config
+        self._call = Call(
+            connect=config.connect_timeout,
+            first_token=config.first_token_timeout,
+            gap=config.gap_timeout,
+            total=self._ends - time.monotonic(),
+        )
+        return self._provider.stream(msgspec.structs.replace(settings, messages=messages), self._call)
+
+    def cancel(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+
+
+def _built_in() -> Graph:
+    from sora.pipelines.agent_graph import built_in_graph
+
+    graph: Graph = built_in_graph()
+    return graph
+
+
+def _call(function: Any, *arguments: Any) -> Any:
+    return function(*arguments)
