@@ -9,10 +9,11 @@ USER_NAME ?= 보라
 TOKEN     ?=
 LAST_ID   ?=
 QUESTION  ?= 남은 연차는 다음 해로 이월되나요?
+STOCK     ?= ABC-12345 부품의 재고는?
 SESSION   ?= make
 DOCS      ?= docs/samples
 FILE      ?=
-export TOKEN QUESTION SESSION FILE
+export TOKEN QUESTION STOCK SESSION FILE
 
 PYTHON := .venv/bin/python
 FLASK  := .venv/bin/flask --app wsgi
@@ -24,7 +25,7 @@ DIARY   = {"body":"오늘은 비가 와서 하루 종일 창밖을 보았다. �
 
 .DEFAULT_GOAL := help
 .PHONY: help install run token ingest simulate test lint bench quality servers clean
-.PHONY: curl-review curl-resume curl-cancel curl-runs curl-chat curl-chunks curl-ask curl-conversations curl-search
+.PHONY: curl-review curl-resume curl-cancel curl-runs curl-chat curl-chunks curl-ask curl-agent curl-agent-init curl-conversations curl-search
 
 help: ## 이 목록 · this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +89,17 @@ curl-chunks: ## 대화를 이어서 묻는다 · ask with a history, in chunks: 
 
 curl-ask: ## 파일과 함께 묻는다 · ask about a file and the knowledge base, references at the end (QUESTION=… FILE=… SESSION=…)
 	$(CURL) -F "question=$$QUESTION" -F "sessionId=$$SESSION" $(if $(FILE),-F "files=@$$FILE") '$(URL)/api/ask'
+
+curl-agent: ## 에이전트에게 묻는다 · ask the agent: its stages, its answer, table and chart (STOCK=…)
+	$(CURL) -X POST '$(URL)/api/chat/stream' $(TYPE) -d "{\"message\": \"$$STOCK\", \"user_id\": \"user123\"}"
+
+curl-agent-init: .venv/.installed ## 티켓을 받아 에이전트를 지켜본다 · start the agent, follow it by its ticket, as an EventSource would (STOCK=…)
+	@set -e; \
+	echo "POST $(URL)/api/chat/stream/init"; \
+	answer=$$($(CURL) $(TYPE) -d "{\"message\": \"$$STOCK\", \"user_id\": \"user123\"}" '$(URL)/api/chat/stream/init'); \
+	ticket=$$(echo "$$answer" | $(PYTHON) -c 'import json, sys; print(json.load(sys.stdin)["id"])'); \
+	echo "GET $(URL)/api/chat/stream/<ticket>"; \
+	curl -sS -N "$(URL)/api/chat/stream/$$ticket"
 
 curl-conversations: .venv/.installed ## 내 대화 목록 · list one's conversations
 	$(CURL) '$(URL)/api/conversations' | $(JSON)

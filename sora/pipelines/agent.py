@@ -15,10 +15,11 @@ from sora.config import Config
 from sora.engine.generation import Call, Drawn, Generate, Message, Piece, Provider
 from sora.engine.pipeline import Ended, Steps
 from sora.knowledge.aside import aside
-from sora.knowledge.search import Found, Knowledge
+from sora.knowledge.search import Knowledge
 from sora.pipelines.chat import save_answer
 from sora.pipelines.graph import Flow, Graph, loaded
 from sora.pipelines.own import Feed
+from sora.pipelines.retrieval import fitting, query_of
 from sora.store.attachments import Attachment
 from sora.store.conversations import ConversationStore, Turn
 from sora.store.database import Database
@@ -26,10 +27,6 @@ from sora.store.runs import Run
 
 if TYPE_CHECKING:
     from sora.pipelines.agent_graph import Means
-
-_PASSAGES = 5  # of the knowledge base at most
-_FITS = 0.5  # of the best passage's score: what fits the question worse is left out
-_SHORT = 30  # characters of a question that is looked up together with the one before it
 
 
 class AgentRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +121,6 @@ class AgentPipeline:
         from sora.pipelines.agent_graph import Means
 
         config = self._config
-        before = [turn.content for turn in turns if turn.role == "user"][-1:]
         settings = Generate(
             messages=(),
             models=(agent.model or config.model, *config.fallback_models),
@@ -135,17 +131,13 @@ class AgentPipeline:
         )
         return Means(
             locale=run.locale,
-            query="\n".join((agent.message, *before)) if len(agent.message) < _SHORT else agent.message,
+            query=query_of(agent.message, turns),
             turns=turns,
             budget=config.context_tokens,
-            found=partial(self._found, run.owner),
+            found=partial(fitting, self._knowledge, run.owner),
             computed=lambda question: None,
             generate=partial(model.generate, settings),
         )
-
-    def _found(self, owner: str, question: str) -> list[Found]:
-        found = self._knowledge.search(owner, question, limit=_PASSAGES)
-        return [one for one in found if one.score >= _FITS * found[0].score]
 
 
 class _Model:

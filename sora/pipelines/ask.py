@@ -18,22 +18,17 @@ from sora.knowledge.aside import aside
 from sora.knowledge.drift import RECENT, Drift
 from sora.knowledge.excerpts import excerpts
 from sora.knowledge.search import Found, Knowledge
-from sora.knowledge.subject import overlap
 from sora.pipelines.chat import save_answer
 from sora.pipelines.fence import fenced
 from sora.pipelines.history import fitted, tokens
 from sora.pipelines.prompts import built_in
 from sora.pipelines.references import References, find
+from sora.pipelines.retrieval import fitting, query_of
 from sora.store.attachments import Attachment, AttachmentStore
 from sora.store.conversations import ConversationStore, Turn
 from sora.store.database import Database
 from sora.store.runs import Run
 
-_PASSAGES = 5  # of the knowledge base at most
-_FITS = 0.5  # of the best passage's score: what fits the question worse is left out
-_NAMED = 0.3  # of what the question names a passage has at least
-_NAMING = 1000  # characters of a question that are looked at for that
-_SHORT = 30  # characters of a question that is looked up together with the one before it
 _HEADINGS = {
     "ko": ("[첨부 파일]", "[첨부 이미지]", "[참고 정보]", "[질문]"),
     "en": ("[Attached files]", "[Attached images]", "[Reference information]", "[Question]"),
@@ -130,7 +125,7 @@ class AskPipeline:
         found: list[Found] = []
         if ask.question:
             yield _progress("data_retrieval", "in_progress", "ask_search", run)
-            found = self._found(run.owner, ask.question, turns)
+            found = fitting(self._knowledge, run.owner, query_of(ask.question, turns))
             yield _progress("data_retrieval", "completed", "ask_search", run)
         retrieved = time.monotonic()
         images = [file for file in files if file.media_type.startswith("image/")]
@@ -173,19 +168,6 @@ class AskPipeline:
         budget = self._config.context_tokens // 2
         parts = aside(lambda: excerpts(whole, question, budget=budget, size=tokens))
         return [(file.name, part) for file, part in zip(written, parts, strict=True)]
-
-    def _found(self, owner: str, question: str, turns: Sequence[Turn]) -> list[Found]:
-        """What the knowledge base says about what the question names. Something always shares a syllable or two with it: that is
-        left out, for it would be shown as a reference."""
-        before = [turn.content for turn in turns if turn.role == "user"][-1:]
-        query = "\n".join((question, *before)) if len(question) < _SHORT else question
-        found = self._knowledge.search(owner, query, limit=_PASSAGES)
-        return [
-            one
-            for one in found
-            if one.score >= _FITS * found[0].score
-            and overlap(query[:_NAMING], [one.title, one.text]).share >= _NAMED
-        ]
 
     def _messages(
         self,

@@ -86,8 +86,8 @@ _SCHEMAS: _Json = {
     "Month": {"type": "array", "items": _object("day", "feedbackType", day=_NUMBER, feedbackType=_TEXT)},
     "RunRequest": _object(
         "kind", "input",
-        kind={"enum": ["review", "chat", "ask"]},
-        input={"oneOf": [_ref("ReviewRequest"), _ref("ChatRequest"), _ref("AskRequest")]},
+        kind={"enum": ["review", "chat", "ask", "agent"]},
+        input={"oneOf": [_ref("ReviewRequest"), _ref("ChatRequest"), _ref("AskRequest"), _ref("AgentRequest")]},
         on_disconnect={"enum": ["continue", "cancel"]},
     ),
     "Run": _object(
@@ -113,6 +113,23 @@ _SCHEMAS: _Json = {
     "AskForm": _object(
         **_ASK, files={"type": "array", "items": {"type": "string", "format": "binary"}},
     ),
+    "AgentRequest": _object(
+        "message",
+        message=_TEXT, user_id=_TEXT | {"description": "A label; whose the run is, is the token's to say."},
+        conversation_id=_TEXT | {"maxLength": 128, "description": "The conversation it goes on; made when it is not there."},
+        custom_prompt=_TEXT,
+        llm_config=_object(
+            model=_TEXT, temperature={"type": "number", "minimum": 0, "maximum": 2},
+            top_p={"type": "number", "minimum": 0, "maximum": 1}, max_tokens=_NUMBER | {"minimum": 1},
+        ) | {"additionalProperties": False},
+    ),
+    "AgentFinal": _object(
+        "content", "sources", "confidence_score", "table_data", "chart_data",
+        content=_TEXT, sources={"type": "array"}, confidence_score=_nullable("number"), table_data=_nullable("object"),
+        chart_data=_nullable("object"),
+    ),
+    "AgentAnswer": _object("success", "data", success={"const": True}, data=_ref("AgentFinal")),
+    "AgentTicket": _object("id", id=_TEXT),
     "ConversationToMake": _object(
         id=_TEXT | {"maxLength": 128, "description": "What the client calls it; made up when absent."},
         title=_TEXT | {"maxLength": 255, "description": "The beginning of the first question when absent."},
@@ -210,6 +227,15 @@ _HISTORY = _parameter(
 _CONVERSATION = _parameter(
     "conversation_id", "query", _TEXT, "The conversation that goes on; an unknown one is made."
 )
+_GZIP = _parameter(
+    "gzip", "query", {"enum": ["0", "1"]}, "1: what is large of the agent's comes as hex of its gzip."
+)
+_OF_AGENT = [
+    _parameter("user_id", "query", _TEXT, "Of the agent."),
+    _parameter("custom_prompt", "query", _TEXT, "Of the agent."),
+    _parameter("llm_config", "query", _TEXT, "Of the agent, as JSON."),
+    _GZIP,
+]
 _LIMIT = _parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 100})
 _BEFORE = _parameter("before", "query", _TEXT, "The nextCursor of the page before.")
 _STARTS = [_IDS, _FORMAT, _HEARTBEAT, _KEY]
@@ -263,9 +289,13 @@ def _paths() -> _Json:
         **{
             path: {
                 "get": _operation(
-                    "Chat by EventSource, in chunks", stream=True, resumes=True,
-                    parameters=[_parameter("message", "query", _TEXT) | {"required": True}, *_ASKS],
-                )
+                    "Chat by EventSource, in chunks; the agent with format=agent, or user_id or conversation_id and no history",
+                    stream=True, resumes=True,
+                    parameters=[_parameter("message", "query", _TEXT) | {"required": True}, *_ASKS, *_OF_AGENT],
+                ),
+                "post": _operation(
+                    "Ask the agent", takes="AgentRequest", stream=True, parameters=[_GZIP, *_STARTS]
+                ),
             }
             for path in ("/api/chat/stream", "/chat/stream")
         },
@@ -276,6 +306,27 @@ def _paths() -> _Json:
                 "/api/ask-4-1": "Ask gpt-4.1, or SORA_ASK_MODEL_FULL",
                 "/api/ask-4-1-mini": "Ask gpt-4.1-mini, or SORA_ASK_MODEL_MINI",
             }.items()
+        },
+        **{
+            f"{path}/init": {
+                "post": _operation(
+                    "Ask the agent, for an EventSource", takes="AgentRequest", gives="AgentTicket", parameters=[_KEY]
+                )
+            }
+            for path in ("/api/chat/stream", "/chat/stream")
+        },
+        **{
+            f"{path}/{{ticket}}": {
+                "get": _operation(
+                    "Follow what init has started", stream=True, open=True, resumes=True, parameters=[_GZIP, *_FOLLOWS]
+                )
+            }
+            for path in ("/api/chat/stream", "/chat/stream")
+        },
+        "/api/chat": {
+            "post": _operation(
+                "Ask the agent, and wait for the answer", takes="AgentRequest", gives="AgentAnswer", parameters=[_KEY]
+            )
         },
         "/api/reviews": {
             "get": _operation(

@@ -77,7 +77,10 @@ ENDPOINTS = {
     ),
     "chunks": Endpoint(with_history, chunk, done),
     "conversation": Endpoint(
-        lambda question: "/chat/stream?" + urlencode({"message": question, "conversation_id": question}),
+        lambda question: (
+            "/chat/stream?"
+            + urlencode({"message": question, "conversation_id": question, "format": "chunks"})
+        ),
         chunk,
         done,
     ),

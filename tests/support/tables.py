@@ -27,6 +27,8 @@ REASONS = {
     "gunicorn": "the server; `sora.serving` teaches its workers to drain",
     "httptools": "reads the model's HTTP responses, in C",
     "httpx2": "what `openai` sends through; Sora's transport plugs in here",
+    "langchain-core": "the messages and callbacks of LangGraph",
+    "langgraph": "the graph of the agent, built-in or one of your own; loaded by the first run of it",
     "msgspec": "one typed JSON encoding per token, in C",
     "numpy": "adds up the scores of a search, tens of thousands in a millisecond; loaded by the first one",
     "openai": "requests, authentication and errors of the model API as its makers define them",

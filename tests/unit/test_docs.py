@@ -16,7 +16,7 @@ from sora.store.models import Base
 from tests.support.process import ROOT
 from tests.support.tables import README, REASONS, dependencies, inserted
 
-DOCUMENTS = ("README.md", "CHANGELOG.md", "docs/operations.md", "docs/simulator.md")
+DOCUMENTS = ("README.md", "CHANGELOG.md", "docs/agent.md", "docs/operations.md", "docs/simulator.md")
 
 
 def read(name: str) -> str:

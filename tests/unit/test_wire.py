@@ -82,8 +82,10 @@ DROPPED: dict[str, set[type[Event]]] = {
     "chat-raw": _TEXT_ALONE,
     "chunks": _TEXT_ALONE - {Done},
     "ask": _TEXT_ALONE - {Source, Metadata, Done},
+    "agent": _TEXT_ALONE - {Progress, Result} | {Delta},
+    "agent-gzip": _TEXT_ALONE - {Progress, Result} | {Delta},
 }
-ID_ALONE = {("chat", Done), ("chat-raw", Done)}
+ID_ALONE = {(format, Done) for format in ("chat", "chat-raw", "agent", "agent-gzip")}
 
 SAMPLES: dict[type[Event], Event] = {type(event): event for script in SCRIPTS.values() for event in script}
 
