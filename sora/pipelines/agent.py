@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from sqlalchemy.orm import Session
@@ -18,15 +19,13 @@ from sora.knowledge.aside import aside
 from sora.knowledge.search import Knowledge
 from sora.pipelines.chat import save_answer
 from sora.pipelines.graph import Flow, Graph, loaded
+from sora.pipelines.means import Means
 from sora.pipelines.own import Feed
 from sora.pipelines.retrieval import fitting, query_of
 from sora.store.attachments import Attachment
 from sora.store.conversations import ConversationStore, Turn
 from sora.store.database import Database
 from sora.store.runs import Run
-
-if TYPE_CHECKING:
-    from sora.pipelines.agent_graph import Means
 
 
 class AgentRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,8 +117,6 @@ class AgentPipeline:
         }
 
     def _means(self, agent: AgentRequest, run: Run, turns: Sequence[Turn], model: _Model) -> Means:
-        from sora.pipelines.agent_graph import Means
-
         config = self._config
         settings = Generate(
             messages=(),
@@ -165,9 +162,8 @@ class _Model:
 
 
 def _built_in() -> Graph:
-    from sora.pipelines.agent_graph import built_in_graph
-
-    graph: Graph = built_in_graph()
+    # By name: whoever checks the types of an application with Sora in it need not check LangGraph's.
+    graph: Graph = importlib.import_module("sora.pipelines.agent_graph").built_in_graph()
     return graph
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, TypedDict
 
 from langchain_core.messages import AIMessageChunk
@@ -12,42 +10,19 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
 
-from sora.engine.generation import Finished, Message, Piece
+from sora.engine.generation import Finished, Message
 from sora.errors import message
 from sora.events import Delta, Progress
-from sora.knowledge.search import Found
 from sora.pipelines.confidence import confidence
 from sora.pipelines.fence import fenced
-from sora.pipelines.history import Said, fitted
+from sora.pipelines.history import fitted
+from sora.pipelines.means import Computed, Means
 from sora.pipelines.prompts import built_in
 
 _HEADINGS = {
     "ko": ("[참고 정보]", "[표에서 계산한 결과]", "[질문]"),
     "en": ("[Reference information]", "[Computed from tables]", "[Question]"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """What a plan made of a table: in words for the model, as a table, as a chart, and where the rows are."""
-
-    text: str
-    table: dict[str, Any]
-    chart: dict[str, Any] | None
-    source: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What the nodes of one run work with. `query` is what is searched for; `generate` has the model's call made."""
-
-    locale: str
-    query: str
-    turns: Sequence[Said]
-    budget: int
-    found: Callable[[str], Sequence[Found]]
-    computed: Callable[[str], Computed | None]
-    generate: Callable[[tuple[Message, ...]], Iterator[Sequence[Piece]]]
 
 
 class State(TypedDict, total=False):

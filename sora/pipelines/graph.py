@@ -94,9 +94,8 @@ class Flow:
             time.sleep(0)
 
     def __iter__(self) -> Iterator[object]:
-        from sora.pipelines.gate import config_of
-
-        config = config_of(self, {"sora": self._context}) | {"recursion_limit": _STEPS}
+        gate = importlib.import_module("sora.pipelines.gate")
+        config = gate.config_of(self, {"sora": self._context}) | {"recursion_limit": _STEPS}
         items = self._graph.stream(self._state, config, stream_mode=_MODES, subgraphs=True)
         last: Any = {}
         text: list[str] = []

@@ -211,7 +211,9 @@ def test_text_has_a_data_line_for_each_line_of_text(piece: str) -> None:
 
 
 @pytest.mark.parametrize("locale", ["ko", "en"])
-@pytest.mark.parametrize("format", [name for name in FORMATS if name not in ("native", "ask")])
+@pytest.mark.parametrize(
+    "format", [name for name in FORMATS if name not in ("native", "ask", "agent", "agent-gzip")]
+)
 def test_formats_without_events_of_their_own_say_every_other_end_as_an_error(
     format: str, locale: str
 ) -> None:
@@ -231,6 +233,29 @@ def test_formats_without_events_of_their_own_say_every_other_end_as_an_error(
         "code": "interrupted", "message": message("interrupted", locale), "retryable": True,
     }  # fmt: skip
     assert not encoder.resets and not encoder.cuts
+
+
+@pytest.mark.parametrize(
+    ("event", "name"),
+    [
+        (Error("upstream_timeout", "words", True), "Timeout"),
+        (Error("upstream_error", "words", True), "ConnectionError"),
+        (Error("interrupted", "words", True), "ConnectionError"),
+        (Error("upstream_rate_limited", "words", True), "RateLimited"),
+        (Error("content_filter", "words", False), "ContentFilter"),
+        (Error("internal", "words", False), "InternalError"),
+        (Error("anything", "words", False), "InternalError"),
+        (Cancelled(), "Cancelled"),
+        (Reset(3), "ConnectionError"),
+    ],
+)
+@pytest.mark.parametrize("format", ["agent", "agent-gzip"])
+def test_the_agent_calls_every_other_end_by_the_guides_names(format: str, event: Event, name: str) -> None:
+    (frame,) = frames(FORMATS[format]("ko").encode(event, None))
+    assert frame.event == "message" and frame.json()["type"] == "error"
+    assert frame.json()["data"]["error"] == name and {"code", "message", "retryable"} < set(
+        frame.json()["data"]
+    )
 
 
 @pytest.mark.parametrize("locale", ["ko", "en"])
