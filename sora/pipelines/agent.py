@@ -16,8 +16,10 @@ from sora.config import Config
 from sora.engine.generation import Call, Drawn, Generate, Message, Piece, Provider
 from sora.engine.pipeline import Ended, Steps
 from sora.knowledge.aside import aside
+from sora.knowledge.documents import Documents
 from sora.knowledge.search import Knowledge
 from sora.pipelines.chat import save_answer
+from sora.pipelines.computation import computed
 from sora.pipelines.graph import Flow, Graph, loaded
 from sora.pipelines.means import Means
 from sora.pipelines.own import Feed
@@ -72,6 +74,7 @@ class AgentPipeline:
         self._database = database
         self._conversations = conversations
         self._knowledge = knowledge
+        self._documents = Documents(database)
         self._provider = provider
         self._graph: Graph | None = loaded(config.agent_graph) if config.agent_graph else None
 
@@ -132,7 +135,7 @@ class AgentPipeline:
             turns=turns,
             budget=config.context_tokens,
             found=partial(fitting, self._knowledge, run.owner),
-            computed=lambda question: None,
+            computed=partial(computed, self._documents, run.owner),
             generate=partial(model.generate, settings),
         )
 

@@ -9,7 +9,11 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from sora.knowledge.documents import SHARED, Documents, Draft
+from sora.knowledge.extract import extract
+from sora.knowledge.gathered import Limits
+from sora.knowledge.ingest import draft_of
 from tests.api.conftest import StartApp
+from tests.support.process import ROOT
 from tests.support.simulator import Simulator
 from tests.support.web import Api, frames
 
@@ -196,3 +200,19 @@ def test_confidence_follows_what_was_found(app: Flask, bora: Api, simulator: Sim
     assert whole["confidence_score"] > 0.6 > partly["confidence_score"] > nothing["confidence_score"] == 0.1
     assert [one["title"] for one in whole["sources"]] == ["휴가 규정"] and nothing["sources"] == []
     assert "남은 연차는" in json.dumps(simulator.requests()[-3]["messages"], ensure_ascii=False)
+
+
+def test_the_rows_of_a_table_answer(app: Flask, bora: Api, simulator: Simulator) -> None:
+    content = (ROOT / "docs/samples/재고.csv").read_bytes()
+    extracted = extract("재고.csv", content, limits=Limits())
+    Documents(app.extensions["sora"].engine.database).put(
+        SHARED, [draft_of(extracted, source="재고.csv", digest="d")]
+    )
+    data = final(said(bora.post("/api/chat/stream", {"message": "ABC-12345 부품의 재고는?"})))
+    [row] = data["table_data"]["rows"]
+    assert row["품번"] == "ABC-12345" and row["수량"] == data["table_data"]["value"] == 128
+    assert data["chart_data"] == {
+        "type": "bar", "labels": ["ABC-12345"], "datasets": [{"label": "수량", "data": [128]}],
+    }  # fmt: skip
+    assert data["confidence_score"] == 0.95 and data["sources"][0]["title"] == "재고"
+    assert "수량: 128" in simulator.requests()[-1]["messages"][-1]["content"]
