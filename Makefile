@@ -25,7 +25,7 @@ DIARY   = {"body":"오늘은 비가 와서 하루 종일 창밖을 보았다. �
 
 .DEFAULT_GOAL := help
 .PHONY: help install run token ingest simulate test lint bench quality servers clean
-.PHONY: curl-review curl-resume curl-cancel curl-runs curl-chat curl-chunks curl-ask curl-agent curl-agent-init curl-conversations curl-search
+.PHONY: curl-review curl-dify curl-resume curl-cancel curl-runs curl-chat curl-chunks curl-ask curl-agent curl-agent-init curl-conversations curl-search
 
 help: ## 이 목록 · this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ quality: .venv/.installed ## 검색과 주제 전환의 정확도 · how well it
 
 curl-review: ## 일기를 보내고 답을 지켜본다 · send a diary, watch the answer arrive (TOKEN=… when SORA_AUTH=required)
 	$(CURL) $(TYPE) -d '$(DIARY)' '$(URL)/stream/review?ids=1'
+
+curl-dify: ## 같은 일기를 Dify 앱에 보낸다 · send the diary to a Dify app (SORA_DIFY_…; make run simulates one)
+	$(CURL) $(TYPE) -d '$(DIARY)' '$(URL)/stream/review/dify?ids=1'
 
 curl-resume: ## 끊긴 곳부터 이어 받는다 · get the rest after an event: make curl-resume LAST_ID=<run>:<epoch>-<seq>
 	@test -n '$(LAST_ID)' || { echo "LAST_ID=<run>:<epoch>-<seq> 가 필요합니다 · is needed" >&2; exit 2; }

@@ -25,6 +25,8 @@ from sora.pipelines.agent import AgentPipeline
 from sora.pipelines.ask import AskPipeline
 from sora.pipelines.chat import ChatPipeline
 from sora.pipelines.review import ReviewPipeline
+from sora.providers.choice import Choice
+from sora.providers.dify import Dify
 from sora.providers.embeddings import Embeddings
 from sora.providers.openai_provider import OpenAIProvider
 from sora.store.attachments import AttachmentStore
@@ -258,7 +260,7 @@ def _service(config: Config, mounted: Collection[str]) -> Service:
                 drift=Drift(Embeddings(config) if config.embedding_model else None),
             )
         )
-    provider = OpenAIProvider(config)
+    provider = Choice(OpenAIProvider(config), {"dify": Dify(config)} if config.dify_base_url else {})
     if "agent" in mounted:
         pipelines.append(
             AgentPipeline(

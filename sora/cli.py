@@ -69,7 +69,14 @@ def serve(host: str, port: int, workers: int) -> None:
     with ExitStack() as stack:
         simulated = not (config.openai_api_key or config.openai_base_url)
         if simulated:
-            os.environ["SORA_OPENAI_BASE_URL"] = stack.enter_context(_simulator())
+            url = stack.enter_context(_simulator())
+            os.environ["SORA_OPENAI_BASE_URL"] = url
+            if not config.dify_base_url:
+                os.environ |= {
+                    "SORA_DIFY_BASE_URL": url,
+                    "SORA_DIFY_KEY_T": "app-thinking",
+                    "SORA_DIFY_KEY_F": "app-feeling",
+                }
         _migrate()
         server = stack.enter_context(
             _child(

@@ -104,6 +104,11 @@ class Config:
         "How much of what a web search finds the model reads: low, medium or high.",
         choices=("low", "medium", "high"),
     )
+    dify_base_url: str = _setting(
+        "", "Base URL of Dify's API, such as https://api.dify.ai/v1, for /stream/review/dify."
+    )
+    dify_key_t: str = _setting("", "API key of the Dify app that is persona T (frank advice).", secret=True)
+    dify_key_f: str = _setting("", "API key of the Dify app that is persona F (empathy).", secret=True)
     embedding_model: str = _setting(
         "", "The model for embeddings, such as text-embedding-3-small; empty: none."
     )

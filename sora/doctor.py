@@ -194,6 +194,24 @@ def _provider(patient: _Patient) -> Iterator[tuple[Mark, str]]:
         yield "ok", f"{host}: {answer.status}"
 
 
+def _dify(patient: _Patient) -> Iterator[tuple[Mark, str]]:
+    base = patient.config.dify_base_url.rstrip("/")
+    for persona, key in (("T", patient.config.dify_key_t), ("F", patient.config.dify_key_f)):
+        if not base:
+            return
+        if not key:
+            yield "warn", f"페르소나 {persona}의 키가 없습니다 · no key for persona {persona}"
+            continue
+        answer = patient.fetch(f"{base}/info", who="Dify", headers={"Authorization": f"Bearer {key}"})
+        if answer.status in (401, 403):
+            yield (
+                "fail",
+                f"페르소나 {persona}의 키를 거절합니다 · refuses the key of persona {persona} ({answer.status})",
+            )
+        else:
+            yield "ok" if answer.status < 400 else "warn", f"{persona}: {answer.status}"
+
+
 def _issuer(patient: _Patient) -> Iterator[tuple[Mark, str]]:
     if not patient.config.jwt_jwks_url:
         return
@@ -261,6 +279,7 @@ _CHECKS: dict[str, Callable[[_Patient], Iterator[tuple[Mark, str]]]] = {
     "마이그레이션 · Migrations": _migrations,
     "암호화 키 · Encryption keys": _keys,
     "모델 API · Model API": _provider,
+    "Dify": _dify,
     "JWKS": _issuer,
     "시계 · Clock": _clock,
     "스풀 · Spool": _spool,

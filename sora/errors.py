@@ -219,6 +219,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "forbidden": ("허용되지 않은 요청입니다.", "This is not allowed."),
     "origin_forbidden": ("이 출처에서는 변경할 수 없습니다.", "Changes are not allowed from this origin."),
     "not_found": ("찾을 수 없습니다.", "Not found."),
+    "dify_missing": (
+        "Dify 앱이 설정되어 있지 않습니다. (SORA_DIFY_BASE_URL, SORA_DIFY_KEY_T, SORA_DIFY_KEY_F)",
+        "No Dify app is configured (SORA_DIFY_BASE_URL, SORA_DIFY_KEY_T, SORA_DIFY_KEY_F).",
+    ),
     "method_not_allowed": ("허용되지 않은 메서드입니다.", "This method is not allowed here."),
     "conflict": (
         "같은 Idempotency-Key가 다른 요청에 쓰였습니다.",

@@ -27,7 +27,8 @@ class Message(msgspec.Struct, frozen=True):
 
 class Generate(msgspec.Struct, frozen=True, kw_only=True):
     """One model call: the conversation and its parameters. `models` are tried in this order. With `web_search` the model may
-    look things up on the web, where the provider has that."""
+    look things up on the web, where the provider has that. `provider` names another than the usual one; `variables` are what an
+    app there fills into a prompt of its own."""
 
     messages: tuple[Message, ...]
     models: tuple[str, ...]
@@ -36,6 +37,8 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True):
     top_p: float
     locale: str = "ko"
     web_search: bool = False
+    provider: str = ""
+    variables: dict[str, str] = {}
 
 
 class Finished(msgspec.Struct, frozen=True):

@@ -32,6 +32,10 @@ class Personas:
 
     def prompt(self, persona: str, *, locale: str, name: str, date: dt.date) -> str:
         """The system prompt of a type for this writer. An empty name becomes a neutral form of address."""
-        # One line, so that a name cannot pass for a paragraph of the prompt.
-        shown = " ".join(name.split())[:_MAX_NAME] or _NAMELESS[locale]
+        shown = called(name, locale=locale)
         return self._prompts[persona, locale].replace("{date}", date.isoformat()).replace("{name}", shown)
+
+
+def called(name: str, *, locale: str) -> str:
+    """The name a prompt may hold: one line, so that it cannot pass for a paragraph; a neutral address for an empty one."""
+    return " ".join(name.split())[:_MAX_NAME] or _NAMELESS[locale]

@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from sora.config import Config
 from sora.engine.generation import Generate, Message
 from sora.engine.pipeline import Ended, Steps
+from sora.errors import NotFound
 from sora.pipelines.fence import fenced
-from sora.pipelines.personas import Personas
+from sora.pipelines.personas import Personas, called
 from sora.store.attachments import Attachment
 from sora.store.outbox import Letter, OutboxStore
 from sora.store.reviews import ReviewStore
@@ -21,13 +22,15 @@ from sora.store.runs import Run
 
 
 class ReviewRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A diary entry to be reviewed. `name` and `role` are the writer's as the token has them; empty: not known."""
+    """A diary entry to be reviewed. `name` and `role` are the writer's as the token has them; empty: not known. `via` says who
+    answers it, if not the usual model; unset it leaves no trace in the bytes."""
 
     body: str
     type: Literal["FEELING", "THINKING"]
     review_date: dt.date
     name: str = ""
     role: str = ""
+    via: Literal["dify"] | msgspec.UnsetType = msgspec.UNSET
 
     def encode(self) -> bytes:
         """The same bytes for the same request: a run's request and its MAC rest on them."""
@@ -53,12 +56,23 @@ class ReviewPipeline:
         self._reviews = reviews
         self._outbox = outbox
         self._personas = Personas(config)
+        there = bool(config.dify_base_url)
+        self._dify = {
+            "FEELING": there and bool(config.dify_key_f),
+            "THINKING": there and bool(config.dify_key_t),
+        }
 
     def begin(self, session: Session, run: Run, request: bytes, files: Sequence[Attachment]) -> None:
-        """The request is all there is."""
+        """The request is all there is. Raises NotFound when nobody is set up to answer it."""
+        review = ReviewRequest.decode(request)
+        if review.via == "dify" and not self._dify[review.type]:
+            raise NotFound("dify_missing")
 
     def steps(self, run: Run, request: bytes) -> Steps:
         review = ReviewRequest.decode(request)
+        if review.via == "dify":
+            yield self._of_app(review, run.locale)
+            return
         prompt = self._personas.prompt(
             review.type, locale=run.locale, name=review.name, date=review.review_date
         )
@@ -69,6 +83,20 @@ class ReviewPipeline:
             temperature=self._config.temperature,
             top_p=self._config.top_p,
             locale=run.locale,
+        )
+
+    def _of_app(self, review: ReviewRequest, locale: str) -> Generate:
+        """What a Dify app is asked: the diary as it is, for the prompt is the app's own."""
+        name = called(review.name, locale=locale)
+        return Generate(
+            messages=(Message("user", review.body),),
+            models=(f"dify-{review.type.lower()}",),
+            max_tokens=self._config.review_max_tokens,
+            temperature=self._config.temperature,
+            top_p=self._config.top_p,
+            locale=locale,
+            provider="dify",
+            variables={"name": name, "date": review.review_date.isoformat()},
         )
 
     def save(self, session: Session, ended: Ended) -> None:

@@ -69,6 +69,13 @@ class Dialect(Provider):
     def _answer(self, request: Generate) -> Answer:
         """Where the lines of a try's answer go."""
 
+    def _key(self, model: str) -> str | None:
+        """The key that this model goes by; None: the client's own."""
+        return None
+
+    def _left(self, model: str, answer: Answer) -> None:
+        """A try ends before its answer is done. Must not block: closing the connection, which is done, tells most servers."""
+
     def stream(self, request: Generate, call: Call) -> Iterator[Sequence[Piece]]:
         waiting = Waiting(call)
         try:
@@ -111,6 +118,8 @@ class Dialect(Provider):
             yield from _read(iter(body), waiting, answer)
         finally:
             body.close()
+            if not answer.done:
+                self._left(model, answer)
         if answer.finish_reason == "content_filter":
             raise ContentFilter("content_filter")
         yield [*answer.sources.values(), Finished(answer.finish_reason or "other", model)]
@@ -119,7 +128,7 @@ class Dialect(Provider):
         pictures = Pictures()
         content = pictures.encode(self._body(request, model, pictures))
         try:
-            return self._client.open(self.path, content, waiting)
+            return self._client.open(self.path, content, waiting, key=self._key(model))
         except (openai.APIStatusError, openai.APIConnectionError, UpstreamTimeout) as error:
             failure = unanswered(error)
         # Outside: what the upstream said must not come along as the context of our error.

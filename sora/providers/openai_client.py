@@ -45,19 +45,27 @@ class OpenAIClient:
         self._client: openai.OpenAI | None = None
         self._process = 0
 
-    def open(self, path: str, content: bytes, waiting: Waiting) -> Blocks:
-        """POST this JSON and wait for the status and the headers; the body.
+    def open(self, path: str, content: bytes, waiting: Waiting, *, key: str | None = None) -> Blocks:
+        """POST this JSON, with this key in the place of the client's own, and wait for the status and the headers; the body.
 
         Raises openai.APIStatusError for a status of 400 and more, openai.APIConnectionError, UpstreamTimeout,
         CallCancelled.
         """
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         token = waiting_now.set(waiting)
         try:
             # `post` rather than the typed method: to check the parameters costs ten times what sending them
             # does.
             response = (
                 self._ready()
-                .post(path, content=content, cast_to=object, stream=True, stream_cls=openai.Stream[object])
+                .post(
+                    path,
+                    content=content,
+                    options={"headers": headers},
+                    cast_to=object,
+                    stream=True,
+                    stream_cls=openai.Stream[object],
+                )
                 .response
             )
         finally:

@@ -1,4 +1,4 @@
-"""The simulator's endpoints: Chat Completions, Responses, embeddings, models, and what was asked so far."""
+"""The simulator's endpoints: Chat Completions, Responses, embeddings, models, Dify's, and what was asked so far."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, abort, current_app, g, jsonify, request
 
-from sora.simulator import actions, embeddings, prompt
+from sora.simulator import actions, dify, embeddings, prompt
 from sora.simulator.actions import Action, Cut, Pause, Wire, Write
 from sora.simulator.completions import Completion
 from sora.simulator.player import HANDLER, Player
@@ -47,6 +47,8 @@ def create_app() -> Flask:
 
 @_v1.before_request
 def _begin() -> None:
+    if dify.is_stop(request.path):
+        return  # it is part of the request that it stops
     connection = f"{request.remote_addr}:{request.environ.get('REMOTE_PORT', '')}"
     g.entry = _recorder().begin(request.path, dict(request.headers), connection=connection, now=time.time())
     if not request.headers.get("Authorization", "").startswith("Bearer "):
@@ -55,7 +57,9 @@ def _begin() -> None:
 
 @_v1.after_request
 def _answered(response: Response) -> Response:
-    entry: Entry = g.entry
+    entry: Entry | None = g.get("entry")
+    if entry is None:
+        return response
     entry.status = response.status_code
     entry.finished = not isinstance(response.response, Player)  # which says itself when it has ended
     response.headers["x-request-id"] = f"req_{secrets.token_hex(16)}"
@@ -136,6 +140,37 @@ def embed() -> Response:
         model=model,
         usage={"prompt_tokens": tokens, "total_tokens": tokens},
     )
+
+
+@_v1.post("/chat-messages")
+def chat_messages() -> Response:
+    """An app of Dify's: what it is, or its script, is what the key says."""
+    entry: Entry = g.entry
+    app, model = dify.app_of(request.headers["Authorization"])
+    try:
+        query, entry.parameters = dify.read(request.get_json(force=True, silent=True))
+        script = parse(model)
+    except (prompt.BadPrompt, UnknownScript) as error:
+        abort(_error(400, str(error)))
+    entry.model, entry.stream = model, entry.parameters.get("response_mode") == "streaming"
+    entry.messages = [{"role": "user", "content": query}]
+    if failure := _failure(model, script, prompt=query):
+        return failure
+    entry.task = dify.new_id()
+    answer = Answer([{"role": "system", "content": app}, *entry.messages], script)
+    return _say(script, answer, dify.ChatMessage(script, task=entry.task, prompt_tokens=answer.prompt_tokens))
+
+
+@_v1.post("/chat-messages/<task>/stop")
+def stop_chat_message(task: str) -> Response:
+    _recorder().stop(task)
+    return jsonify(result="success")
+
+
+@_v1.get("/info")
+def info() -> Response:
+    app, _ = dify.app_of(request.headers["Authorization"])
+    return jsonify(name=app or "sim", description="sora-simulator", tags=[])
 
 
 @_v1.get("/models")
@@ -227,7 +262,8 @@ def _error(
     )
     kind, code, usual_message = _ERRORS.get(status, usual)
     detail = {"message": message or usual_message, "type": kind, "param": None, "code": code}
-    body = actions.encode({"error": detail})
+    said = dify.refusal(status, detail) if request.path.endswith("/chat-messages") else {"error": detail}
+    body = actions.encode(said)
     response = (
         _play(iter((Pause(delay), Write(body)))) if delay else Response(body, mimetype="application/json")
     )

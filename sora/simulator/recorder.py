@@ -32,6 +32,10 @@ class Entry:
     finished: bool = False
     """The script was played to its end, whatever that is (a cut by the script too)."""
     cut_by_client: bool = False
+    task: str | None = None
+    """What Dify calls an answer under way."""
+    stopped: bool = False
+    """The client asked to stop it, by its task."""
 
 
 class Recorder:
@@ -48,6 +52,12 @@ class Recorder:
         entry = Entry(number=self._number, path=path, headers=shown, connection=connection, started_at=now)
         self._entries.append(entry)
         return entry
+
+    def stop(self, task: str) -> None:
+        """Note that the client wants this one to stop."""
+        for entry in self._entries:
+            if entry.task == task:
+                entry.stopped = True
 
     def fails(self, model: str, prompt: str, *, times: int) -> bool:
         """Whether this request is one of the first `times` with that model and prompt; counts it if so."""

@@ -277,6 +277,11 @@ def _paths() -> _Json:
         "/stream/review": {
             "post": _operation("Review a diary entry", takes="ReviewRequest", stream=True, parameters=_STARTS)
         },
+        "/stream/review/dify": {
+            "post": _operation(
+                "Review a diary entry, by a Dify app", takes="ReviewRequest", stream=True, parameters=_STARTS
+            )
+        },
         "/test/api/request/review": {
             "post": _operation("Review a diary entry, as raw text", takes="ReviewRequest", stream=True, parameters=_STARTS)
         },

@@ -32,9 +32,9 @@ _LABEL = 255  # characters of a user_id
 _ON_DISCONNECT = {"continue": "continue", "cancel": "cancel"}
 
 
-def of_review(principal: Principal, fields: Fields) -> Order:
-    """The order for a diary review. Raises InvalidRequest."""
-    request = _review(fields, principal)
+def of_review(principal: Principal, fields: Fields, *, dify: bool = False) -> Order:
+    """The order for a diary review, by a Dify app if so. Raises InvalidRequest."""
+    request = _review(fields, principal, dify=dify)
     fields.check()
     return _order("review", request, principal)
 
@@ -105,7 +105,7 @@ def _order(
     )
 
 
-def _review(fields: Fields, principal: Principal) -> bytes:
+def _review(fields: Fields, principal: Principal, *, dify: bool = False) -> bytes:
     body = fields.text("body", longest=service().config.max_diary_length)
     thinking = fields.choice("type", REVIEW_TYPES) == "THINKING"
     date = fields.date("reviewDate")
@@ -115,6 +115,7 @@ def _review(fields: Fields, principal: Principal) -> bytes:
         review_date=date,
         name=principal.name,
         role=principal.role,
+        via="dify" if dify else msgspec.UNSET,
     )
     return request.encode()
 

@@ -22,15 +22,20 @@ def stream_review() -> Response:
     return _review("review")
 
 
+@views.post("/stream/review/dify")
+def stream_review_dify() -> Response:
+    return _review("review", dify=True)
+
+
 @views.post("/test/api/request/review")
 def request_review() -> Response:
     return _review("text")
 
 
-def _review(format: str) -> Response:
+def _review(format: str, *, dify: bool = False) -> Response:
     who = principal()
     how = streams.options(format=format)
-    run, _ = service().engine.begin(of_review(who, body()))
+    run, _ = service().engine.begin(of_review(who, body(), dify=dify))
     return streams.answer(run, how, principal=who)
 
 

@@ -70,7 +70,9 @@ def answers(url: str, path: str) -> bool:
 @pytest.fixture(scope="module")
 def site(_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     url = f"sqlite:///{tmp_path_factory.mktemp('commands') / 'sora.sqlite3'}"
-    with Server(url, _simulator.url, env={"SORA_AUTH": "guest", "SORA_MODEL": "sim-n100-d20"}) as server:
+    env = {"SORA_AUTH": "guest", "SORA_MODEL": "sim-n100-d20"}
+    dify = {"SORA_DIFY_BASE_URL": _simulator.url, "SORA_DIFY_KEY_F": "app-sim-n100-d5"}
+    with Server(url, _simulator.url, env=env | dify) as server:
         yield server
 
 
@@ -94,6 +96,9 @@ def test_what_curl_shows(site: Server) -> None:
     rest = make("curl-resume", at, f"LAST_ID={ids[9]}")
     assert [entry for entry in re.findall(r"^id: (.*)$", rest, re.MULTILINE) if entry in ids] == ids[9:]
     assert "event: done" in rest
+
+    shown = make("curl-dify", at)
+    assert '{"seq":0,"value":"' in shown and len(request(site.url, "/api/reviews").json()["items"]) == 2
 
     cancelled = make("curl-cancel", at)
     assert "event: cancelled" in cancelled and '"status": "cancelled"' in cancelled

@@ -25,7 +25,7 @@ OURS, OTHER = (base64.b64encode(bytes([number] * 32)).decode() for number in (7,
 NAMES = {
     "settings": "Settings", "database": "Database", "migrations": "Migrations", "keys": "Encryption keys",
     "model": "Model API", "jwks": "JWKS", "clock": "Clock", "instance": "Instance path", "spool": "Spool",
-    "outbox": "Outbox",
+    "outbox": "Outbox", "dify": "Dify",
 }  # fmt: skip
 
 
@@ -115,6 +115,16 @@ def test_one_thing_after_the_other(deployment: Deployment) -> None:
     assert marks["database"] == "fail" and "pass-word" not in told
     marks, told = deployment.doctor(SORA_JWT_SECRET="")
     assert marks == {"settings": "fail"} and "SORA_JWT_SECRET" in told
+
+
+def test_the_apps_of_dify(deployment: Deployment, simulator: Simulator) -> None:
+    keys = {"SORA_DIFY_KEY_T": MODEL_KEY, "SORA_DIFY_KEY_F": MODEL_KEY}
+    marks, told = deployment.doctor(SORA_DIFY_BASE_URL=simulator.url, **keys)
+    assert marks["dify"] == "ok" and "T: 200" in told and "F: 200" in told
+    marks, told = deployment.doctor(SORA_DIFY_BASE_URL=simulator.url, **keys | {"SORA_DIFY_KEY_T": ""})
+    assert marks["dify"] == "warn" and "no key for persona T" in told
+    gone = f"http://127.0.0.1:{process.free_port()}/v1"
+    assert deployment.doctor(SORA_DIFY_BASE_URL=gone, **keys)[0]["dify"] == "fail"
 
 
 def test_the_issuer_and_its_clock(deployment: Deployment) -> None:
