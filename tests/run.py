@@ -7,41 +7,73 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 PYTEST = [sys.executable, "-m", "pytest"]
 GEVENT = [sys.executable, "-m", "gevent.monkey", "--module", "pytest"]
-PARTS = {
-    "on threads": [*PYTEST, "--ignore=tests/live", "--ignore=tests/browser"],
-    "on gevent": [*GEVENT, "tests/conformance", "tests/engine"],
-    "live": [*PYTEST, "tests/live", "tests/browser"],
-}
+
+# The parts of a lane follow one another; these lanes run side by side, for most of their time they wait.
+LANES = [
+    {"unit": [*PYTEST, "tests/unit"], "api": [*PYTEST, "tests/api"]},
+    {
+        "engine on threads": [*PYTEST, "tests/conformance", "tests/engine"],
+        "engine on gevent": [*GEVENT, "tests/conformance", "tests/engine"],
+    },
+]
+# Alone: what is measured there would be the others' load.
+ALONE = {"live": [*PYTEST, "tests/live", "tests/browser"]}
+
+
+class Outcome(NamedTuple):
+    """What became of one part."""
+
+    name: str
+    failed: bool
+    passed: int
+    wrong: int
+    skipped: int
 
 
 def main() -> int:
     """Runs every part, whatever became of the one before; 1 when any failed. Arguments go to each pytest."""
-    started, passed, failed, skipped, broken = time.monotonic(), 0, 0, 0, []
-    with tempfile.TemporaryDirectory() as directory:
-        report = Path(directory) / "report.xml"
-        for name, command in PARTS.items():
-            print(f"\n# {name}", flush=True)
-            report.unlink(missing_ok=True)
-            code = subprocess.run([*command, f"--junitxml={report}", *sys.argv[1:]], check=False).returncode
-            if code != 0:
-                broken.append(name)
-            if report.exists():
-                for suite in ET.parse(report).getroot().iter("testsuite"):
-                    tests, missed = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
-                    wrong = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
-                    passed, failed, skipped = (
-                        passed + tests - wrong - missed,
-                        failed + wrong,
-                        skipped + missed,
-                    )
+    started = time.monotonic()
+    with ThreadPoolExecutor(len(LANES)) as pool:
+        outcomes = [outcome for lane in pool.map(_lane, LANES) for outcome in lane]
+    outcomes += _lane(ALONE)
+    broken = [outcome.name for outcome in outcomes if outcome.failed]
     if broken:
         print(f"\nfailed: {', '.join(broken)}", flush=True)
-    print(f"\n{passed} passed, {failed} failed, {skipped} skipped in {time.monotonic() - started:.0f}s")
+    passed, wrong, skipped = (sum(outcome[place] for outcome in outcomes) for place in (2, 3, 4))
+    print(f"\n{passed} passed, {wrong} failed, {skipped} skipped in {time.monotonic() - started:.0f}s")
     return 1 if broken else 0
+
+
+def _lane(parts: dict[str, list[str]]) -> list[Outcome]:
+    return [_part(name, command) for name, command in parts.items()]
+
+
+def _part(name: str, command: Sequence[str]) -> Outcome:
+    """Runs one part; its output is shown in one piece, when it has ended."""
+    with tempfile.TemporaryDirectory() as directory:
+        report = Path(directory) / "report.xml"
+        done = subprocess.run(
+            [*command, f"--junitxml={report}", *sys.argv[1:]],
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        sys.stdout.buffer.write(f"\n# {name}\n".encode() + done.stdout)
+        sys.stdout.buffer.flush()
+        suites = list(ET.parse(report).getroot().iter("testsuite")) if report.exists() else []
+    tests, skipped, failures, errors = (
+        sum(int(suite.get(what, 0)) for suite in suites)
+        for what in ("tests", "skipped", "failures", "errors")
+    )
+    wrong = failures + errors
+    return Outcome(name, done.returncode != 0, tests - wrong - skipped, wrong, skipped)
 
 
 if __name__ == "__main__":
