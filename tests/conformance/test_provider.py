@@ -46,8 +46,8 @@ PROVIDERS: dict[str, Callable[[Config], Provider]] = {
 
 PROMPT = "오늘은 비가 왔다 🌧️. The tram was late, and nobody minded."
 SECRET = "sk-very-secret"
-LATE = 0.2
-"""Seconds that a deadline or a cancel may be late."""
+LATE = 1.0
+"""Seconds that a deadline or a cancel may be late on a busy machine; what would be waited for without it takes longer."""
 
 
 @pytest.fixture(params=PROVIDERS)
