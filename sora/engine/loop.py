@@ -27,9 +27,10 @@ class Loop:
         self._thread.start()
 
     def stop(self, *, timeout: float) -> None:
-        """End after the step under way, waiting at most `timeout` seconds for it."""
+        """End after the step under way, waiting at most `timeout` seconds for it. One that is started later does nothing."""
         self._stopping.set()
-        self._thread.join(timeout)
+        if self._thread.is_alive():
+            self._thread.join(timeout)
 
     def _run(self) -> None:
         while not self._stopping.wait(self._interval):
