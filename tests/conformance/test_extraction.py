@@ -257,11 +257,13 @@ def test_the_process_knows_no_secret_and_has_limits(monkeypatch: pytest.MonkeyPa
 
 def test_the_process_ends_with_the_one_that_started_it() -> None:
     code = (
-        "import sys, time; from sora.knowledge.extraction import Extraction, Limits\n"
+        "import sys; from sora.knowledge.extraction import Extraction, Limits\n"
         "extraction = Extraction(Limits()); extraction.extract('a.txt', b'x')\n"
-        "print(extraction._child._pid, flush=True); time.sleep(60)"
+        "print(extraction._child._pid, flush=True); sys.stdin.read()"
     )
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=process.ROOT) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=process.ROOT
+    ) as parent:
         assert parent.stdout is not None
         child = Path("/proc", parent.stdout.readline().decode().strip())
         assert child.exists()
