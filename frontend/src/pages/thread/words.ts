@@ -1,0 +1,53 @@
+import type { Language } from '../../app/settings'
+
+const ko = {
+  conversations: '대화',
+  fresh: '새 대화',
+  open: '대화 목록',
+  none: '아직 대화가 없습니다.',
+  untitled: '제목 없음',
+  options: (title: string) => `${title} 메뉴`,
+  rename: '이름 바꾸기',
+  renameTo: '대화 이름',
+  removeTitle: '이 대화를 지울까요?',
+  removeText: '나눈 이야기가 모두 지워지고 되돌릴 수 없습니다.',
+  underWay: '답변 중',
+  earlier: '이전 이야기 보기',
+  message: '메시지',
+  question: '나',
+  answer: '소라',
+  edit: '고쳐 묻기',
+  again: '다시 쓰기',
+  toEnd: '맨 아래로',
+  hint: 'Enter로 보내고, Shift+Enter로 줄을 바꿉니다. Esc로 멈춥니다.',
+  sources: '참고한 곳',
+  said: '나눈 이야기',
+  editHint: 'Enter로 다시 묻고, Esc로 그만둡니다.',
+}
+
+const en: typeof ko = {
+  conversations: 'Conversations',
+  fresh: 'New conversation',
+  open: 'Conversations',
+  none: 'No conversations yet.',
+  untitled: 'Untitled',
+  options: (title) => `Menu of ${title}`,
+  rename: 'Rename',
+  renameTo: 'Name of the conversation',
+  removeTitle: 'Delete this conversation?',
+  removeText: 'All that was said in it is gone for good.',
+  underWay: 'Answering',
+  earlier: 'Show what was said before',
+  message: 'Message',
+  question: 'You',
+  answer: 'Sora',
+  edit: 'Edit and ask again',
+  again: 'Write again',
+  toEnd: 'To the end',
+  hint: 'Enter sends, Shift+Enter is a new line, Esc stops.',
+  sources: 'Sources',
+  said: 'What was said',
+  editHint: 'Enter asks again, Esc gives up.',
+}
+
+export const threadWords: Record<Language, typeof ko> = { ko, en }
