@@ -24,7 +24,7 @@ HISTORY = [{"role":"user","content":"연차에 대해 물어볼게요."},{"role"
 DIARY   = {"body":"오늘은 비가 와서 하루 종일 창밖을 보았다. 조금 외로웠지만 차 한 잔이 따뜻했다.","type":"FEELING","reviewDate":"$(shell date +%F)"}
 
 .DEFAULT_GOAL := help
-.PHONY: help install run token ingest simulate test lint bench quality servers clean
+.PHONY: help install app run token ingest simulate test lint bench quality servers clean
 .PHONY: curl-review curl-dify curl-resume curl-cancel curl-runs curl-chat curl-chunks curl-ask curl-agent curl-agent-init curl-conversations curl-search
 
 help: ## 이 목록 · this list
@@ -32,7 +32,12 @@ help: ## 이 목록 · this list
 
 install: .venv/.installed ## 실행에 필요한 것을 .venv에 설치 · install what running needs into .venv
 
+app: ## 브라우저용 앱을 만든다, 소스가 바뀌었을 때만 · build the app for browsers, when its sources have changed (needs npm)
+	@.ci/npm
+	@$(MAKE) -s --no-print-directory frontend/dist/index.html
+
 run: .venv/.installed ## Sora를 실행, 키가 없으면 시뮬레이터와 함께 · run Sora, with the simulator when there is no key
+	@if .ci/npm 2>/dev/null; then $(MAKE) -s --no-print-directory app || true; fi
 	@exec $(FLASK) sora serve --host '$(HOST)' --port '$(PORT)' --workers '$(WORKERS)'
 
 token: .venv/.installed ## USER_NAME의 접근 토큰 · an access token for USER_NAME (make -s token USER_NAME=보라)
@@ -47,11 +52,12 @@ simulate: .venv/.installed ## 모델 API 시뮬레이터만 실행 · run the si
 test: .venv/.installed-dev servers ## 모든 테스트 · all the tests
 	@$(PYTHON) -m tests.run
 
-lint: .venv/.installed-dev ## ruff, mypy, import-linter
+lint: .venv/.installed-dev ## ruff, mypy, import-linter, tsc, eslint
 	@.venv/bin/ruff check --config .ci/ruff.toml .
 	@.venv/bin/ruff format --check --config .ci/ruff.toml .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+	@if .ci/npm; then $(MAKE) -s --no-print-directory frontend/node_modules/.installed && cd frontend && npm run -s lint; else [ "$$CI" != true ]; fi
 
 bench: .venv/.installed ## 성능 측정 · measure the performance (QUICK=1, ONLY=…, PROFILE=1: bench/README.md)
 	@exec bench/run
@@ -114,7 +120,7 @@ curl-runs: .venv/.installed ## 내 생성 목록 · list one's runs
 	$(CURL) '$(URL)/api/runs' | $(JSON)
 
 clean: ## .venv와 캐시를 지운다, instance/는 남긴다 · remove .venv and caches; instance/ stays
-	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv build dist frontend/dist frontend/lib frontend/node_modules *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +
 
 servers:
@@ -133,3 +139,13 @@ servers:
 	@echo "개발 도구를 .venv에 설치합니다 · installing development tools into .venv" >&2
 	@$(PYTHON) -m pip install -qq --disable-pip-version-check --no-input -r requirements-dev.txt >&2
 	@touch $@
+
+frontend/node_modules/.installed: frontend/package-lock.json
+	@echo "npm 패키지를 frontend/node_modules에 설치합니다 · installing npm packages into frontend/node_modules" >&2
+	@cd frontend && npm ci --silent --no-audit --no-fund >&2
+	@touch $@
+
+# A folder is newer than what is built, too, when something was taken out of it.
+frontend/dist/index.html: frontend/node_modules/.installed $(shell find frontend/src frontend/public frontend/index.html frontend/vite.config.ts 2>/dev/null)
+	@echo "앱을 frontend/dist에 만듭니다 · building the app into frontend/dist" >&2
+	@cd frontend && npm run -s build -- --logLevel warn >&2

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from bench.measure import Client, cpu_seconds, resident_bytes
-from bench.relays import FASTAPI, TUTORIAL, Running
+from bench.relays import FASTAPI, TUTORIAL, Running, Turn
 
 Figures = dict[str, float]
 Load = Callable[[Path, Running], Figures]  # given the load client's program and a relay
@@ -106,13 +106,44 @@ def held_open(program: Path, relay: Running, *, streams: int, ramp: float) -> Fi
     }
 
 
-def first_token(program: Path, relay: Running) -> Figures:
+def beside_agents(program: Path, relay: Running, *, agents: int, ramp: float) -> Figures:
+    """200 streams at a model's pace, alone and then while `agents` runs of the agent begin in `ramp` seconds."""
+    window, tokens = (3.0, 13.0), 280
+
+    def streams() -> Client:
+        _warm_up(program, relay)
+        client = Client(
+            program, relay.port, request=relay.request(f"sim-n{tokens}-d50"),
+            at_once=200, total=200, last=tokens, ramp=2.0, window=window, timeout=60,
+        )  # fmt: skip
+        client.sleep_until(window[0])
+        return client
+
+    request = relay.agent("sim-n40-d50")
+    Client(program, relay.port, request=request, at_once=1, total=2, last=40, timeout=60).result()
+    alone = streams().result()
+    beside = streams()
+    before = resident_bytes(relay.pid)
+    crowd = Client(
+        program, relay.port, request=request, at_once=agents, total=agents, last=40, ramp=ramp, timeout=120
+    )
+    harmed, answered = beside.result(), crowd.result()
+    return {
+        "alone_p50_ms": alone.added.p50 / 1e3,
+        "alone_p99_ms": alone.added.p99 / 1e3,
+        "beside_p50_ms": harmed.added.p50 / 1e3,
+        "beside_p99_ms": harmed.added.p99 / 1e3,
+        "kib": (resident_bytes(relay.pid) - before) / agents / 1024,
+        "whole": min(harmed.whole / harmed.total, answered.whole / answered.total),
+    }
+
+
+def first_token(program: Path, relay: Running, *, history: Sequence[Turn] = ()) -> Figures:
     """200 short answers, one after the other."""
     _warm_up(program, relay)
     before = cpu_seconds(relay.pid)
-    client = Client(
-        program, relay.port, request=relay.request("sim-n5-d1"), at_once=1, total=200, last=5, timeout=60
-    )
+    request = relay.request("sim-n5-d1", history)
+    client = Client(program, relay.port, request=request, at_once=1, total=200, last=5, timeout=60)
     seen = client.result()
     return {
         "ttft_p50_ms": seen.to_first.p50 / 1e3,

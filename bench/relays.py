@@ -12,10 +12,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 from bench.workspace import HERE, RELAY_CORE, MissingError, Workspace, nginx, nginx_configuration, pinned
 from tests.support import process
@@ -23,6 +24,7 @@ from tests.support.waiting import wait_until
 
 _PYTHON = HERE / ".venv" / "bin" / "python"
 SORA, NGINX, TUTORIAL, FASTAPI = "Sora", "nginx", "Flask tutorial", "FastAPI"
+Turn = dict[str, str]  # a message as the model APIs have it: role, content
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +39,23 @@ class Running:
     home: Path
     token: str = ""
 
-    def request(self, script: str) -> bytes:
-        """A POST that makes the model play `script`."""
+    def request(self, script: str, history: Sequence[Turn] = ()) -> bytes:
+        """What makes the model play `script`: a POST, or with a `history` Sora's GET that takes one."""
         content: dict[str, object] = {self.field: script}
         if self.name == SORA:
+            if history:
+                query = urlencode({"message": script, "history": json.dumps(history, ensure_ascii=False)})
+                return self._head("GET", f"/api/chat/stream?{query}")
             content |= {"type": "FEELING", "reviewDate": "2026-01-20"}
         elif self.name == NGINX:
             content = {
                 "model": "gpt-4o-mini",
-                "messages": [{"role": "user", "content": script}],
+                "messages": [*history, {"role": "user", "content": script}],
                 "stream": True,
                 "stream_options": {"include_usage": True},
             }
+        elif history:
+            content["history"] = list(history)
         body = json.dumps(content).encode()
         return (
             self._head(
@@ -57,11 +64,17 @@ class Running:
             + body
         )
 
+    def agent(self, script: str) -> bytes:
+        """What makes the model play `script` for an agent (Sora alone)."""
+        body = json.dumps({"message": script, "user_id": "bench"}).encode()
+        more = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        return self._head("POST", "/api/chat/stream", more) + body
+
     def resume(self, run_id: str, after: int) -> bytes:
         """A GET of a run's events after the one numbered `after` (Sora alone)."""
         return self._head("GET", f"/api/runs/{run_id}/events", f"Last-Event-ID: {run_id}:1-{after}\r\n")
 
-    def _head(self, method: str, path: str, more: str) -> bytes:
+    def _head(self, method: str, path: str, more: str = "") -> bytes:
         bearer = f"Authorization: Bearer {self.token}\r\n" if self.token else ""
         return f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/event-stream\r\n{bearer}{more}\r\n".encode()
 

@@ -19,6 +19,10 @@ class Series(list[float]):
         """The ratio, round by round; a figure too small to be counted makes none of itself."""
         return Series(mine / yours for mine, yours in zip(self, other, strict=True) if yours > 0)
 
+    def less(self, other: Series) -> Series:
+        """The difference, round by round."""
+        return Series(mine - yours for mine, yours in zip(self, other, strict=True))
+
     def least(self, other: Series) -> Series:
         """The smaller of the two, round by round."""
         return Series(min(pair) for pair in zip(self, other, strict=True))

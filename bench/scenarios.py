@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from bench.loads import Load, first_token, held_open, long_answers, paced, resumed, saturated
+from bench.loads import Load, beside_agents, first_token, held_open, long_answers, paced, resumed, saturated
 from bench.relays import FASTAPI, NGINX, SORA, TUTORIAL
 
 FINISHED_RUNS = 100_000
@@ -47,7 +47,21 @@ _PACED = (
     ("run_cpu_us", "CPU µs/token, whole run"),
     _WHOLE,
 )
+_FIRST = (
+    ("ttft_p50_ms", "first token p50 ms"),
+    ("ttft_p99_ms", "p99 ms"),
+    ("request_ms", "CPU ms/request"),
+    _WHOLE,
+)
 _ALL = (NGINX, SORA, TUTORIAL, FASTAPI)
+# Six turns of a conversation: what a person says, and what is answered.
+_HISTORY = 6 * (
+    {"role": "user", "content": "남은 연차는 다음 해로 이월되나요? 작년에 다섯 날을 쓰지 못했습니다."},
+    {
+        "role": "assistant",
+        "content": "쓰지 않은 연차는 다섯 날까지 다음 해 3월 말까지 쓸 수 있습니다. 팀장에게 알려 주세요.",
+    },
+)
 _PACED_200 = partial(paced, streams=200, ramp=2.0, window=(3.0, 9.0))
 _PACED_1000 = partial(paced, streams=1000, ramp=8.0, window=(9.0, 15.0))
 
@@ -76,12 +90,14 @@ SCENARIOS = (
         "ttft",
         "Time to first token, idle: one request after the other",
         [Case(name, name, first_token) for name in _ALL],
-        (
-            ("ttft_p50_ms", "first token p50 ms"),
-            ("ttft_p99_ms", "p99 ms"),
-            ("request_ms", "CPU ms/request"),
-            _WHOLE,
-        ),
+        _FIRST,
+        quick=True,
+    ),
+    Scenario(
+        "history",
+        "Time to first token, idle, with 12 messages of history",
+        [Case(name, name, partial(first_token, history=_HISTORY)) for name in _ALL],
+        _FIRST,
         quick=True,
     ),
     Scenario(
@@ -94,6 +110,19 @@ SCENARIOS = (
             ("idle_ttft_p99_ms", "first token p99 ms, idle"),
             ("beside_ttft_p50_ms", "beside: p50 ms"),
             ("beside_ttft_p99_ms", "beside: p99 ms"),
+            _WHOLE,
+        ),
+    ),
+    Scenario(
+        "agents",
+        "200 streams × 20 tokens/s, while 500 agents begin in two seconds",
+        [Case(SORA, SORA, partial(beside_agents, agents=500, ramp=2.0))],
+        (
+            ("alone_p50_ms", "added p50 ms, without them"),
+            ("alone_p99_ms", "p99 ms"),
+            ("beside_p50_ms", "added p50 ms, beside them"),
+            ("beside_p99_ms", "p99 ms"),
+            ("kib", "KiB/agent"),
             _WHOLE,
         ),
     ),

@@ -119,6 +119,21 @@ def _all(results: Results) -> Iterator[Verdict]:
         whole = get(f"foreign-{scenario}", SORA, "whole")
         yield Verdict("8", f"{scenario} by TLS, Korean: streams whole", 1, whole, always=True)
 
+    sooner = get("history", SORA, "ttft_p50_ms").less(get("history", TUTORIAL, "ttft_p50_ms"))
+    yield Verdict("9", "idle, 12 messages of history: first token p50 to the tutorial's, ms", -1, sooner)
+
+    beside = get("agents", SORA, "beside_p99_ms")
+    yield Verdict(
+        "10", "beside 500 agents that begin: added latency p99, ms (a token comes each 50)", 50, beside
+    )
+    yield Verdict(
+        "10",
+        "beside 500 agents: all of them and all streams whole",
+        1,
+        get("agents", SORA, "whole"),
+        always=True,
+    )
+
 
 def _place(results: Results, scenario: str) -> Series:
     """How many relays spend less on a token than Sora, round by round."""

@@ -20,7 +20,8 @@ from sora.engine.engine import Engine
 from sora.engine.pipeline import Pipeline
 from sora.errors import ConfigError, SoraError
 from sora.knowledge.drift import Drift
-from sora.knowledge.search import Knowledge
+from sora.knowledge.search import PAGES, Knowledge
+from sora.knowledge.vectors import Vectors
 from sora.pipelines.agent import AgentPipeline
 from sora.pipelines.ask import AskPipeline
 from sora.pipelines.chat import ChatPipeline
@@ -115,8 +116,8 @@ class Sora:
         if db is not None:
             config = replace(config, database_url=_url(app, db))
         require_secrets(config, tokens=principal_loader is None, model=bool(_KINDS & set(mounted)))
-        service = _service(config, mounted)
         prefix = f"/{url_prefix.strip('/')}" if url_prefix.strip("/") else ""
+        service = _service(config, mounted, prefix)
         app.extensions[EXTENSION] = replace(service, principal_loader=principal_loader, url_prefix=prefix)
         app.register_blueprint(_blueprint(mounted, config), url_prefix=prefix or None)
         # `stream` refuses in views of the application's own, too.
@@ -236,13 +237,20 @@ def _url(app: Flask, db: Any) -> str:
     return url.render_as_string(hide_password=False)
 
 
-def _service(config: Config, mounted: Collection[str]) -> Service:
+def _service(config: Config, mounted: Collection[str], prefix: str) -> Service:
     tokens = Tokens(config)
     keyring = Keyring(config.encryption_keys)
     config.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = Database(config.database, pool=config.database_pool, timeout=config.database_timeout)
     saved, talks = ReviewStore(keyring), ConversationStore(keyring)
     elsewhere = config.save_to == "http"
+    embeddings = Embeddings(config) if config.embedding_model else None
+    knowledge = Knowledge(
+        database,
+        pages=prefix + PAGES if "documents" in mounted else None,
+        vectors=Vectors(database, embeddings) if embeddings is not None else None,
+        similarity=config.embedding_similarity,
+    )
     pipelines: list[Pipeline] = []
     if "reviews" in mounted:
         outbox = OutboxStore(keyring) if elsewhere else None
@@ -256,8 +264,8 @@ def _service(config: Config, mounted: Collection[str]) -> Service:
                 database=database,
                 conversations=talks,
                 attachments=AttachmentStore(keyring),
-                knowledge=Knowledge(database),
-                drift=Drift(Embeddings(config) if config.embedding_model else None),
+                knowledge=knowledge,
+                drift=Drift(embeddings),
             )
         )
     provider = Choice(OpenAIProvider(config), {"dify": Dify(config)} if config.dify_base_url else {})
@@ -267,7 +275,7 @@ def _service(config: Config, mounted: Collection[str]) -> Service:
                 config,
                 database=database,
                 conversations=talks,
-                knowledge=Knowledge(database),
+                knowledge=knowledge,
                 provider=provider,
             )
         )
@@ -279,7 +287,7 @@ def _service(config: Config, mounted: Collection[str]) -> Service:
         pipelines=pipelines,
         deliver=_app_server(config, tokens).deliver if elsewhere else None,
     )
-    return Service(config, engine, saved, talks, tokens)
+    return Service(config, engine, saved, talks, knowledge, tokens)
 
 
 def _app_server(config: Config, tokens: Tokens) -> AppServer:

@@ -35,6 +35,7 @@ for command in (
     cli_upkeep.purge,
     cli_upkeep.doctor,
     cli_knowledge.ingest,
+    cli_knowledge.embed,
     cli_knowledge.list_documents,
     cli_knowledge.search,
 ):
@@ -59,10 +60,11 @@ def serve(host: str, port: int, workers: int) -> None:
     """Run Sora for development, with everything it needs.
 
     Makes secrets of its own under the instance path (guest mode), brings the database up to date, and answers with
-    the simulator when no model API is configured.
+    the simulator when no model API is configured. A first start like that takes the sample documents of the checkout in.
     """
     _require_free(host, port)
     config = _settings()
+    first = not config.database_url and not (config.instance / DEVELOPMENT_FILE).exists()
     _make_development(config.instance)
     for name, value in read_development(config.instance).items():
         os.environ.setdefault(name, value)
@@ -78,6 +80,8 @@ def serve(host: str, port: int, workers: int) -> None:
                     "SORA_DIFY_KEY_F": "app-feeling",
                 }
         _migrate()
+        if first and simulated:
+            _take_in_samples()
         server = stack.enter_context(
             _child(
                 "gunicorn",
@@ -93,7 +97,7 @@ def serve(host: str, port: int, workers: int) -> None:
         stopping = _forward_signals(server)
         url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '') else host}:{port}"
         if _wait(f"{url}/readyz", server):
-            _announce(url, simulated=simulated, guest=_settings().auth == "guest")
+            _announce(url, _settings(), simulated=simulated)
         elif not stopping:
             raise click.ClickException("서버가 시작되지 않았습니다. · The server did not start.")
         code = server.wait()
@@ -206,6 +210,14 @@ def _migrate() -> None:
         raise click.ClickException(str(error)) from None
 
 
+def _take_in_samples() -> None:
+    """So that the knowledge base has an answer to the first question."""
+    samples = Path(__file__).parents[1] / "docs" / "samples"
+    if samples.is_dir():
+        command = [sys.executable, "-m", "flask", "--app", "wsgi", "sora", "ingest", str(samples)]
+        subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
+
+
 @contextmanager
 def _simulator() -> Iterator[str]:
     """A simulator on a free port, until the end of the block; its base URL."""
@@ -259,8 +271,12 @@ def _wait(url: str, process: subprocess.Popen[bytes]) -> bool:
     return False
 
 
-def _announce(url: str, *, simulated: bool, guest: bool) -> None:
-    sign_in = "" if guest else """ -H "Authorization: Bearer $(make -s token USER_NAME=보라)\""""
+def _announce(url: str, config: Config, *, simulated: bool) -> None:
+    from sora.web import pages
+
+    sign_in = (
+        "" if config.auth == "guest" else """ -H "Authorization: Bearer $(make -s token USER_NAME=보라)\""""
+    )
     diary = '{"body":"오늘은 비가 와서 창밖을 오래 보았다.","type":"F","reviewDate":"2026-01-20"}'
     click.echo(f"\n  Sora · {url}")
     if simulated:
@@ -268,4 +284,11 @@ def _announce(url: str, *, simulated: bool, guest: bool) -> None:
             "  모델 API가 설정되지 않아 시뮬레이션된 답을 보냅니다. · No model API is set: answers are simulated."
         )
         click.echo("  (SORA_OPENAI_API_KEY 또는 · or SORA_OPENAI_BASE_URL)")
+    if pages.built(config) is None:
+        click.echo(
+            "  앱이 만들어져 있지 않아 간단한 페이지를 보입니다. Node.js 20.19 이상과 npm으로 만들며, 그 밖의 것은 모두 됩니다. ·"
+        )
+        click.echo(
+            "  The app was not built, a simple page stands in: it takes npm and Node.js 20.19 or newer. All else works."
+        )
     click.echo(f"\n  curl -N{sign_in} -H 'Content-Type: application/json' -d '{diary}' {url}/stream/review\n")

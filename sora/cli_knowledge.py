@@ -1,4 +1,4 @@
-"""`flask sora ingest`, `documents` and `search`: the knowledge base, for those who run Sora."""
+"""`flask sora ingest`, `embed`, `documents` and `search`: the knowledge base, for those who run Sora."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from sora.errors import UnreadableFile, message
 
 if TYPE_CHECKING:
     from sora.knowledge.documents import Documents, Draft
+    from sora.knowledge.vectors import Vectors
     from sora.store.database import Database
 
 _TOGETHER = 1000  # passages that are written in one transaction, so that each need not be put together with the others later
@@ -36,7 +37,7 @@ def ingest(paths: Sequence[Path], shared: bool, owner: str | None) -> None:
     """Put files into the knowledge base: Markdown, text, PDF, DOCX, HTML, CSV, XLSX; folders with all that is in them.
 
     A file that has changed takes the place of what it was, one that has not costs nothing. One that cannot be read is named
-    and left out, and the exit code is 1.
+    and left out, and the exit code is 1. With SORA_EMBEDDING_MODEL every passage that has no vector yet gets one, as by `embed`.
     """
     from sora.knowledge.documents import LONGEST_SOURCE
     from sora.knowledge.extract import limits_of
@@ -47,7 +48,7 @@ def ingest(paths: Sequence[Path], shared: bool, owner: str | None) -> None:
     files = list(dict.fromkeys(file for path in paths for file in _files(path)))
     refused: list[str] = []
     unchanged = 0
-    with _opened() as (config, _, documents), Extraction(limits_of(config)) as extraction:
+    with _opened() as (config, database, documents), Extraction(limits_of(config)) as extraction:
         known = documents.digests(whose)
         shelf = _Shelf(documents, whose)
         with click.progressbar(files, file=sys.stderr, item_show_func=_shown) as bar:
@@ -75,13 +76,27 @@ def ingest(paths: Sequence[Path], shared: bool, owner: str | None) -> None:
                 except OSError as error:
                     refused.append(f"{shown}: {error.strerror}")
             shelf.write()
+        embedded = _embedded(config, database, whose)
     for line in refused:
         click.echo(line, err=True)
     click.echo(
         f"문서 {shelf.documents}개, 조각 {shelf.passages}개를 넣음, 그대로 {unchanged}개, 읽지 못함 {len(refused)}개 · "
         f"{shelf.documents} documents, {shelf.passages} passages put in, {unchanged} unchanged, {len(refused)} not read"
     )
-    sys.exit(1 if refused else 0)
+    sys.exit(1 if refused or not embedded else 0)
+
+
+@click.command()
+@_shared
+@_owner
+def embed(shared: bool, owner: str | None) -> None:
+    """Make the vectors that passages lack, by SORA_EMBEDDING_MODEL: those that were put in without it, with another one, or while
+    it did not answer. What has one costs nothing. The exit code is 1 while some are without."""
+    whose = _whose(owner, shared=shared)
+    with _opened() as (config, database, _):
+        if not config.embedding_model:
+            raise click.ClickException("SORA_EMBEDDING_MODEL이 없습니다. · is not set.")
+        sys.exit(0 if _embedded(config, database, whose) else 1)
 
 
 @click.command("documents")
@@ -118,8 +133,11 @@ def search(words: Sequence[str], owner: str | None, limit: int) -> None:
     """Search the knowledge base as a question does: the shared documents, and a user's own with --owner."""
     from sora.knowledge.search import Knowledge
 
-    with _opened() as (_, database, _):
-        found = Knowledge(database).search(owner or "", " ".join(words), limit=limit)
+    with _opened() as (config, database, _):
+        knowledge = Knowledge(
+            database, vectors=_vectors(config, database), similarity=config.embedding_similarity
+        )
+        found = knowledge.search(owner or "", " ".join(words), limit=limit)
     for place, passage in enumerate(found, 1):
         click.echo(f"{place}. {passage.title}  [{passage.score:.2f}]  {passage.url}")
         click.echo("\n".join(f"   {line}" for line in passage.text.splitlines() if line.strip()))
@@ -144,6 +162,34 @@ class _Shelf:
             self.documents += len(put)
             self.passages += sum(document.passages for document in put)
             self._waiting = []
+
+
+def _vectors(config: Config, database: Database) -> Vectors | None:
+    from sora.knowledge.vectors import Vectors
+    from sora.providers.embeddings import Embeddings
+
+    return Vectors(database, Embeddings(config)) if config.embedding_model else None
+
+
+def _embedded(config: Config, database: Database, owner: str) -> bool:
+    """Make the vectors that are lacking, if there is a model, with a progress bar; whether none is lacking then."""
+    vectors = _vectors(config, database)
+    lacking = vectors.lacking(owner) if vectors is not None else 0
+    if vectors is None or not lacking:
+        return True
+    with click.progressbar(length=lacking, file=sys.stderr, label="embeddings") as bar:
+        filled = vectors.fill(owner, told=bar.update)
+    if filled.error:
+        click.echo(
+            f"임베딩 모델이 답하지 않습니다: {filled.error}. 나중에 flask sora embed로 채우세요. · "
+            f"The model of embeddings fails: {filled.error}. Fill in what lacks a vector with flask sora embed.",
+            err=True,
+        )
+    click.echo(
+        f"벡터 {filled.made}개를 만듦, 없는 조각 {filled.lacking}개 · "
+        f"{filled.made} vectors made, {filled.lacking} passages without one"
+    )
+    return not filled.lacking
 
 
 @contextmanager

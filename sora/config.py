@@ -19,6 +19,16 @@ from sora.errors import ConfigError
 
 PREFIX = "SORA_"
 DEVELOPMENT_FILE = "development.env"
+_WORDS = {
+    "1": True,
+    "true": True,
+    "on": True,
+    "yes": True,
+    "0": False,
+    "false": False,
+    "off": False,
+    "no": False,
+}
 _PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):\S*@|(?<=[?&]password=)[^&\s]*")
 
 
@@ -81,6 +91,7 @@ class Config:
     )
     jwt_role_claim: tuple[str, ...] = _setting(("role",), "The claim that holds the user's role, likewise.")
     session_cookie: str = _setting("sora_session", "Name of the session cookie.")
+    login_url: str = _setting("", "Where the app sends people to sign in; empty: they give it a token.")
     allowed_origins: tuple[str, ...] = _setting(
         (), "Other origins whose pages may use the API (CORS), each written out: https://app.example.com."
     )
@@ -94,6 +105,10 @@ class Config:
         "chat",
         "What answers are asked of: chat (Chat Completions) or responses. A web search always is of responses.",
         choices=("chat", "responses"),
+    )
+    background: bool = _setting(
+        False,
+        "1: Responses make answers in the background, so that another worker can go on with a dead one's (docs/operations.md).",
     )
     model: str = _setting("gpt-4.1-mini", "The model.")
     fallback_models: tuple[str, ...] = _setting(
@@ -111,6 +126,9 @@ class Config:
     dify_key_f: str = _setting("", "API key of the Dify app that is persona F (empathy).", secret=True)
     embedding_model: str = _setting(
         "", "The model for embeddings, such as text-embedding-3-small; empty: none."
+    )
+    embedding_similarity: float = _setting(
+        0.3, "Cosine from which a passage is near to a question, though it has other words; models differ."
     )
     temperature: float = _setting(0.7, "Sampling temperature.")
     top_p: float = _setting(0.9, "Nucleus sampling.")
@@ -153,6 +171,7 @@ class Config:
     )
     prompt_f: str = _setting("", "Prompt of persona F (empathy), likewise.")
     prompt_chat: str = _setting("", "Prompt of the chat: the text, or the path of a file.")
+    frontend: str = _setting("", "Folder of the built app; empty: frontend/dist beside the package.")
     locale: str = _setting("ko", "Language where the request does not say.", choices=("ko", "en"))
 
     on_disconnect: str = _setting(
@@ -334,8 +353,12 @@ def _cast(entry: Field[Any], hint: Any, raw: Any) -> Any:
         if get_origin(hint) is tuple:
             items = raw.split(",") if isinstance(raw, str) else raw
             value = tuple(get_args(hint)[0](item).strip() for item in items if str(item).strip())
+        elif hint is bool:
+            value = _WORDS[str(raw).strip().lower()]
         else:
             value = hint(raw.strip() if isinstance(raw, str) else raw)
+    except KeyError:
+        raise ConfigError(f"{name} must be 1 or 0, not {_shown(entry, raw)}") from None
     except (TypeError, ValueError):
         raise ConfigError(
             f"{name} must be a {getattr(hint, '__name__', hint)}, not {_shown(entry, raw)}"

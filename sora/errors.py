@@ -283,6 +283,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "query_analysis_done": ("질문 분석 완료", "The question is read."),
     "data_retrieval": ("자료 검색 중...", "Looking for the data..."),
     "data_retrieval_done": ("자료 검색 완료", "The data is there."),
+    "table_too_large": (
+        "‘{title}’ 표는 행이 너무 많아 계산하지 못했습니다. 아래는 찾은 글에 따른 답입니다.",
+        "The table {title} has too many rows to be computed. What follows rests on the texts that were found.",
+    ),
     "response_generation": ("답변 생성 중...", "Writing the answer..."),
     "response_generation_done": ("답변 생성 완료", "The answer is written."),
     "saving": ("저장하는 중입니다.", "Saving."),

@@ -53,6 +53,9 @@ errors = Counter("sora_errors", "Errors that ended runs or refused requests, by 
 save_retries = Counter("sora_save_retries", "Final saves tried again because the database did not answer.")
 spooled = Counter("sora_spooled", "Endings put on disk because the database was away at shutdown.")
 taken_over = Counter("sora_runs_taken_over", "Unfinished runs taken from workers that were given up.")
+embedding_failures = Counter(
+    "sora_embedding_failures", "Embeddings that did not come, by what they were for.", ["use"]
+)
 outbox_depth = Gauge(
     "sora_outbox_depth", "Finished reviews waiting to be delivered elsewhere.", multiprocess_mode="livemax"
 )

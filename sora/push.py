@@ -59,20 +59,25 @@ class _Pushed:
     """Hands the body to gunicorn; from the second step on the reader may also be pushed to while it waits."""
 
     def __init__(self, body: Body, sink: Sink) -> None:
-        self._body = body
+        self._close = body.close
+        self._reader = body.reader
+        self._pieces = body.reader.steps()
         self._sink = sink
-        self._steps = 0
+        self._begun = False
 
     def __iter__(self) -> _Pushed:
         return self
 
     def __next__(self) -> bytes:
-        self._steps += 1
-        if self._steps == 2:
+        if not self._begun:
+            self._begun = True
+        elif self._reader.sink is None:
             self._sink.open()
-            self._body.reader.sink = self._sink
-        return next(self._body)
+            self._reader.sink = self._sink
+        while (piece := next(self._pieces)) is None:
+            self._reader.wait()
+        return piece
 
     def close(self) -> None:
-        self._body.reader.sink = None
-        self._body.close()
+        self._reader.sink = None
+        self._close()

@@ -14,12 +14,11 @@ client = OpenAI()
 
 @app.post("/stream")
 def stream() -> Response:
-    message = request.get_json()["message"]
+    body = request.get_json()
+    messages = [*body.get("history", []), {"role": "user", "content": body["message"]}]
 
     def generate() -> Iterator[str]:
-        chunks = client.chat.completions.create(
-            model="gpt-4o-mini", messages=[{"role": "user", "content": message}], stream=True
-        )
+        chunks = client.chat.completions.create(model="gpt-4o-mini", messages=messages, stream=True)
         for chunk in chunks:
             if chunk.choices and chunk.choices[0].delta.content:
                 yield f"data: {json.dumps({'content': chunk.choices[0].delta.content})}\n\n"

@@ -16,14 +16,15 @@ client = AsyncOpenAI()
 
 class Question(BaseModel):
     message: str
+    history: list[dict[str, str]] = []
 
 
 @app.post("/stream")
 async def stream(question: Question) -> StreamingResponse:
+    messages = [*question.history, {"role": "user", "content": question.message}]
+
     async def generate() -> AsyncIterator[str]:
-        chunks = await client.chat.completions.create(
-            model="gpt-4o-mini", messages=[{"role": "user", "content": question.message}], stream=True
-        )
+        chunks = await client.chat.completions.create(model="gpt-4o-mini", messages=messages, stream=True)
         async for chunk in chunks:
             if chunk.choices and chunk.choices[0].delta.content:
                 yield f"data: {json.dumps({'content': chunk.choices[0].delta.content})}\n\n"

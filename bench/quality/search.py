@@ -1,4 +1,5 @@
-"""Retrieval, measured on the labelled questions of search.jsonl over docs/samples: recall@5, without embeddings."""
+"""Retrieval, measured on the labelled questions of search.jsonl over docs/samples: recall@5, without embeddings; where
+SORA_EMBEDDING_MODEL is set, with them as well."""
 
 from __future__ import annotations
 
@@ -8,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sora.config import Config
+from sora.config import Config, load
 from sora.knowledge.documents import SHARED, Documents
 from sora.knowledge.extract import extract, limits_of
 from sora.knowledge.ingest import digest_of, draft_of
 from sora.knowledge.search import Knowledge
+from sora.knowledge.vectors import Vectors
+from sora.providers.embeddings import Embeddings
 from sora.store.database import Database
 from sora.store.models import Base
 
@@ -39,10 +42,10 @@ def fill(database: Database) -> None:
     Documents(database).put(SHARED, drafts)
 
 
-def missed(database: Database, some: Sequence[Case]) -> list[Case]:
-    """The questions whose answer is not in the first five passages."""
+def missed(database: Database, some: Sequence[Case], knowledge: Knowledge | None = None) -> list[Case]:
+    """The questions whose answer is not in the first five passages that `knowledge` finds; None: by their words."""
     names = {document.id: document.name for document in Documents(database).page(SHARED, limit=1000)}
-    knowledge = Knowledge(database)
+    knowledge = knowledge or Knowledge(database)
     return [
         case
         for case in some
@@ -60,9 +63,21 @@ def report() -> Iterator[str]:
         Base.metadata.create_all(database.engine)
         fill(database)
         absent = missed(database, cases())
+        yield from _recall("search", absent, f", bound {LEAST}")
+        config = load()
+        if config.embedding_model:
+            vectors = Vectors(database, Embeddings(config))
+            filled = vectors.fill(SHARED)
+            knowledge = Knowledge(database, vectors=vectors, similarity=config.embedding_similarity)
+            yield from _recall(f"with {config.embedding_model}", missed(database, cases(), knowledge))
+            if filled.lacking:
+                yield f"  {filled.lacking} passages without a vector: {filled.error}"
         database.close()
+    yield from (f"  not found: {case['question']} ({case['document']}: {case['holds']})" for case in absent)
+
+
+def _recall(what: str, absent: Sequence[Case], bound: str = "") -> Iterator[str]:
     for language in ("ko", "en", None):
         asked = len(cases(language))
         lost = len([case for case in absent if language in (None, case["language"])])
-        yield f"search recall@{_AT} {language or 'both'}: {1 - lost / asked:.3f} ({asked} questions, bound {LEAST})"
-    yield from (f"  not found: {case['question']} ({case['document']}: {case['holds']})" for case in absent)
+        yield f"{what} recall@{_AT} {language or 'both'}: {1 - lost / asked:.3f} ({asked} questions{bound})"

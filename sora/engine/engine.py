@@ -26,6 +26,7 @@ from sora.engine.reader import Reader, saved_events
 from sora.engine.readers import Readers
 from sora.engine.recovery import Recovery
 from sora.engine.spool import Spool
+from sora.engine.stack import apart
 from sora.engine.turns import PATIENCE, Turns
 from sora.engine.worker import GivenUp, Worker
 from sora.errors import (
@@ -55,8 +56,11 @@ logger = logging.getLogger(__name__)
 engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 _SWEEP = 0.25  # seconds between two looks for readers that hung up and runs without readers
+_CHECKPOINT = 2.0  # seconds between two checkpoints of SQLite's log
 _WRAP_UP = 5.0  # seconds kept back from a drain, for saving what is interrupted
+_ANSWERED = 2.0  # seconds since the last round of the journal in which the database counts as there
 _READ = 1000
+_TRIES = 10  # to write a run's row, whose place others may take and leave meanwhile
 _FOUND_AGAIN = 600.0  # seconds that a GET finds its run again after an end that nobody has read
 
 
@@ -120,10 +124,13 @@ class Engine:
             if self._pid == os.getpid() or self.draining:
                 return
             self._pid = os.getpid()
+            journal = Loop("journal", self.config.journal_interval, self.worker.round)
+            self.worker.wake = journal.wake
             self._loops = [
-                Loop("journal", self.config.journal_interval, self.worker.round),
+                journal,
                 Loop("sweep", _SWEEP, self.worker.sweep),
                 Loop("recovery", self.worker.interval, self.recovery.step),
+                Loop("checkpoint", _CHECKPOINT, self.database.checkpoint),
             ]
             if self.outbox is not None:
                 self._loops.append(Loop("outbox", 0.0, self.outbox.step))
@@ -135,22 +142,29 @@ class Engine:
                 loop.start()
 
     def stop(self, *, grace: float) -> None:
-        """Take no new run, let those under way come to their end for `grace` seconds, then end the rest as interrupted; what the
-        database does not take is spooled. Blocks until done; a few seconds beyond nothing is left running."""
+        """Take no new run, let those under way come to their end for `grace` seconds, then end the rest as interrupted, but for
+        what another worker can go on with; what the database does not take is spooled. Blocks until done; a few seconds beyond
+        nothing is left running."""
         if self.draining:
             return
         self.draining = True
         wrap_up = min(_WRAP_UP, grace / 2)
         outbox = self.outbox
         self._wait(lambda: not self.producers and (outbox is None or outbox.idle), grace - wrap_up)
+        left = set()
         for producer in list(self.producers.values()):
-            producer.interrupt()
+            if producer.heritable and time.monotonic() - self.worker.beat_at < _ANSWERED:
+                left.add(producer.run.id)
+                producer.drop()  # another worker goes on with it
+            else:
+                producer.interrupt()
         self._wait(lambda: not self.producers, wrap_up / 2)
         for producer in list(self.producers.values()):
             producer.spool()
         self._wait(lambda: not self.producers, wrap_up / 2)
+        left.update(self.log.remote())
         for reader in self.readers.all():
-            if reader.run.id in self.log.remote():
+            if reader.run.id in left:
                 reader.leave("shutdown")
         for loop in self._loops:
             loop.stop(timeout=1.0)
@@ -190,7 +204,7 @@ class Engine:
         until = time.monotonic() + PATIENCE
         while True:
             try:
-                return self._begin(order, pipeline or self._pipelines[order.kind])
+                return apart(self._begin, order, pipeline or self._pipelines[order.kind])
             except ConversationBusy as busy:
                 self.turns.make_way(busy, until=until)
 
@@ -199,10 +213,13 @@ class Engine:
         mac_of = b"\0".join((*(part.encode() for part in told_apart_by), order.request))
         # Taken before the look at the database: the journal's round releases a key first, and forgets it then.
         read_out = self.worker.read_out.copy()
-        earlier = self._earlier(order, mac_of) if order.idempotency_key is not None else None
-        if earlier is not None and not _over(earlier, read_out):
+        try:
+            self._admit(order.owner)
+        except RequestError:
+            earlier = self._earlier(order, mac_of)
+            if earlier is None or _over(earlier, read_out):
+                raise
             return self._ticketed(earlier, order), False
-        self._admit(order.owner)
         run_id = new_id()
         run = Run(
             id=run_id,
@@ -225,15 +242,8 @@ class Engine:
         self.producers[run_id] = producer
         try:
             with self.database.write() as session:
-                if earlier is not None:
-                    self.store.release(session, [earlier.id])
-                added = self.store.add(
-                    session,
-                    run,
-                    ticket=order.ticket,
-                    ticket_expires_at=time.time() + self.config.ticket_ttl if order.ticket else None,
-                )
-                if added:
+                earlier = self._add(session, run, order, mac_of, read_out)
+                if earlier is None:
                     pipeline.begin(session, run, order.request, order.files)
         except RequestError:
             self.producers.pop(run_id, None)
@@ -242,11 +252,8 @@ class Engine:
             self.producers.pop(run_id, None)
             self.recovery.doubt(run_id)
             raise
-        if not added:
+        if earlier is not None:
             self.producers.pop(run_id, None)
-            earlier = self._earlier(order, mac_of)
-            if earlier is None:
-                return self._begin(order, pipeline)  # it was deleted or released in between
             return self._ticketed(earlier, order), False
         try:
             self.log.begin(run_id, order.owner)
@@ -340,9 +347,13 @@ class Engine:
         """The kinds of run that any worker knows how to make."""
         return self._pipelines.keys()
 
+    def pipeline(self, kind: str) -> Pipeline | None:
+        """What makes runs of this kind; None for one that had a pipeline of its own."""
+        return self._pipelines.get(kind)
+
     def save(self, session: Session, ended: Ended) -> None:
         """Have the pipeline of a run that ended elsewhere save it. One that had a pipeline of its own keeps its text alone."""
-        if (pipeline := self._pipelines.get(ended.run.kind)) is not None:
+        if (pipeline := self.pipeline(ended.run.kind)) is not None:
             pipeline.save(session, ended)
 
     def produces(self, run_id: str) -> bool:
@@ -438,8 +449,27 @@ class Engine:
             raise TooManyRuns(retry_after=2)
 
     def _earlier(self, order: Order, mac_of: bytes) -> Run | None:
+        if order.idempotency_key is None:
+            return None
         with self.database.read() as session:
-            return self.store.find_by_key(session, order.owner, order.idempotency_key or "", mac_of=mac_of)
+            return self.store.find_by_key(session, order.owner, order.idempotency_key, mac_of=mac_of)
+
+    def _add(
+        self, session: Session, run: Run, order: Order, mac_of: bytes, read_out: Collection[str]
+    ) -> Run | None:
+        """Write the run's row; else the run that the same request has started, and that is to be read in its place."""
+        expires_at = time.time() + self.config.ticket_ttl if order.ticket else None
+        # Nearly every key is a new one: it is looked for only when its place is taken.
+        for _ in range(_TRIES):
+            if self.store.add(session, run, ticket=order.ticket, ticket_expires_at=expires_at):
+                return None
+            key = order.idempotency_key or ""
+            earlier = self.store.find_by_key(session, order.owner, key, mac_of=mac_of)
+            if earlier is not None and not _over(earlier, read_out):
+                return earlier
+            if earlier is not None:
+                self.store.release(session, [earlier.id])
+        raise StoreError("a run has no place in the database")
 
     def _ticketed(self, run: Run, order: Order) -> Run:
         """The run, which a ticket opens from now on if one was ordered and it has none."""

@@ -69,12 +69,19 @@ class Generated(NamedTuple):
     first_at: float | None = None
 
 
+class Upstream(msgspec.Struct, frozen=True):
+    """An answer that its provider makes in the background, whoever listens: its id there, and the model it is by."""
+
+    id: str
+    model: str
+
+
 # A provider's output: str is a piece of the answer, Progress tells of a retry.
 Piece = str | Reasoning | Progress | Source | Usage | Metadata | Result | Finished
 
 
 class Provider(Protocol):
-    """A model API. One method, so that a transport may do what it likes underneath."""
+    """A model API. As little as that, so that a transport may do what it likes underneath."""
 
     def stream(self, request: Generate, call: Call) -> Iterator[Sequence[Piece]]:
         """The answer as it arrives, in batches: pieces that arrived together come together.
@@ -84,8 +91,16 @@ class Provider(Protocol):
         surrogates and NUL are the engine's business). Closing the iterator closes the upstream at once.
         Raises UpstreamError, UpstreamTimeout, UpstreamRateLimited or ContentFilter, and CallCancelled after `call.cancel()`.
         Retries and fallbacks happen inside, before the first piece of text only, each told by a Progress.
+
+        With `call.note` the answer may be made in the background: then it is noted as soon as its id is known, and goes on
+        upstream when the iterator is closed. With `call.known` that answer's pieces come, from the first on; also raises
+        Interrupted when the upstream does not have it any more, or has another text than it had.
         """
         ...
+
+    def abandon(self, upstream: Upstream) -> None:
+        """Have an answer in the background stopped: nobody wants it any more. Does not block and does not raise."""
+        return
 
 
 class CallCancelled(BaseException):
@@ -99,17 +114,29 @@ class Call:
     whatever unblocks the thread that is waiting for the upstream. Deadlines are monotonic.
     """
 
-    def __init__(self, *, connect: float, first_token: float, gap: float, total: float) -> None:
+    _lock = threading.Lock()  # one for all, there may be thousands: nothing is done while it is held
+
+    def __init__(
+        self,
+        *,
+        connect: float,
+        first_token: float,
+        gap: float,
+        total: float,
+        note: Callable[[Upstream], None] | None = None,
+        known: Upstream | None = None,
+    ) -> None:
         now = time.monotonic()
         self.connect = connect
+        self.note = note  # is told of an answer in the background; None: nobody could go on with one
+        self.known = known  # the answer to go on with
         self.cancelled = False
-        self.begun = False  # a token has arrived
+        self.begun = False  # a token has arrived, here or before somebody else died
         self._gap = gap
         self._first_token = first_token
         self._silence_ends = now + first_token
         self._total_ends = now + total
         self._on_cancel: Callable[[], None] | None = None
-        self._lock = threading.Lock()
 
     def progressed(self) -> None:
         """A token has arrived: the next one has the whole gap."""

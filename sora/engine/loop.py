@@ -18,7 +18,8 @@ class Loop:
     def __init__(self, name: str, interval: float, step: Callable[[], None]) -> None:
         self._interval = interval
         self._step = step
-        self._stopping = threading.Event()
+        self._woken = threading.Event()
+        self._stopping = False
         self._failing = ""
         self._name = name
         self._thread = threading.Thread(target=self._run, name=f"sora-{name}", daemon=True)
@@ -26,14 +27,23 @@ class Loop:
     def start(self) -> None:
         self._thread.start()
 
+    def wake(self) -> None:
+        """Have the next turn begin at once, from any thread."""
+        self._woken.set()
+
     def stop(self, *, timeout: float) -> None:
         """End after the step under way, waiting at most `timeout` seconds for it. One that is started later does nothing."""
-        self._stopping.set()
+        self._stopping = True
+        self._woken.set()
         if self._thread.is_alive():
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._interval):
+        while True:
+            self._woken.wait(self._interval)
+            self._woken.clear()
+            if self._stopping:
+                return
             try:
                 self._step()
             except Exception as error:

@@ -11,9 +11,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from sora import metrics
 from sora.engine.cleaner import Cleaner
-from sora.engine.generation import Call, CallCancelled, Drawn, Finished, Generate, Generated, Piece
+from sora.engine.generation import Call, CallCancelled, Drawn, Finished, Generate, Generated, Piece, Upstream
 from sora.engine.pipeline import Ended, Pipeline
 from sora.errors import (
     ContentFilter,
@@ -62,6 +64,9 @@ class Producer:
             None  # when a reader was last seen leaving, here or elsewhere; None: never
         )
         self.saving: Progress | None = None  # what readers are told while the ending cannot be saved
+        self.upstreams: list[Upstream | None] = []  # of its model calls, those in the background
+        self._calls = 0  # model calls begun
+        self._answered = 0  # those of them that have their answer
         self._engine = engine
         self._pipeline = pipeline
         self._request = request
@@ -77,6 +82,11 @@ class Producer:
         self._first_at: float | None = None
         self._ending: tuple[Event, Ending] | None = None  # what is to be saved
         self._spooling = False
+
+    @property
+    def heritable(self) -> bool:
+        """Whether another worker can go on with the run, which is not saving its end yet."""
+        return bool(self.upstreams) and self._ending is None
 
     def cancel(self) -> None:
         """End the run as cancelled, with what it holds."""
@@ -149,8 +159,8 @@ class Producer:
             self._engine.log.drop(self.run.id, epoch=self.run.epoch)
         except Exception as error:
             logger.error("run %s: producer failed: %s\n%s", self.run.id, type(error).__name__, _frames(error))
-            # Recovery ends it with what the journal holds, as if its worker had died.
-            self._engine.recovery.doubt(self.run.id)
+            # Recovery ends it with what the journal holds.
+            self._engine.recovery.doubt(self.run.id, hopeless=True)
             self._engine.log.drop(self.run.id)
         finally:
             self._engine.produced(self)
@@ -176,10 +186,11 @@ class Producer:
             return Done(finish_reason), finish_reason, None, "completed"
         except CallCancelled:
             if self._stop == "cancelled":
+                self._abandon()
                 return Cancelled(), None, None, "cancelled"
             return self._failed(Interrupted(), "interrupted")
         except RunError as error:
-            return self._failed(error, "failed")
+            return self._failed(error, "interrupted" if isinstance(error, Interrupted) else "failed")
         except LogError:
             raise
         except Exception as error:
@@ -200,14 +211,32 @@ class Producer:
         )
 
     def _call_model(self, request: Generate) -> Generated:
+        number, self._calls = self._calls, self._calls + 1
+        answer = self._carry_out(partial(self._engine.provider.stream, request), self._model_call(number), [])
+        self._answered = self._calls
+        return answer
+
+    def _model_call(self, number: int) -> Call:
+        """The call for the model call of this number, from 0."""
         config = self._engine.config
-        call = Call(
+        return Call(
             connect=config.connect_timeout,
             first_token=config.first_token_timeout,
             gap=config.gap_timeout,
             total=config.total_timeout - (time.monotonic() - self._started_at),
+            note=partial(self._note, number) if config.background else None,
         )
-        return self._carry_out(partial(self._engine.provider.stream, request), call, [])
+
+    def _note(self, number: int, upstream: Upstream) -> None:
+        """Let another worker know where this model call can be gone on with."""
+        missing: list[Upstream | None] = [None] * (number - len(self.upstreams))
+        self.upstreams = [*self.upstreams[:number], *missing, upstream]
+        self._engine.worker.note(self.run.id, msgspec.json.encode(self.upstreams).decode())
+
+    def _abandon(self) -> None:
+        """Have the answer stopped upstream that is still made for us, whether or not we have come to ask for it yet."""
+        if len(self.upstreams) > self._answered and (upstream := self.upstreams[-1]) is not None:
+            self._engine.provider.abandon(upstream)
 
     def _draw(self, drawn: Drawn) -> Generated:
         seconds = drawn.seconds - (time.monotonic() - self._started_at)

@@ -31,7 +31,8 @@ from sora.events import (
 )
 from sora.store.crypto import UnreadableError
 from sora.store.runs import Run
-from sora.wire import Encoder, sse
+from sora.wire import sse
+from sora.wire.encoder import Encoder
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class Reader:
         self._silent_since = 0.0
         self.sink: Sink | None = None  # set by a server that can be written to without its own greenlet
         self._waiting = False  # caught up and waiting: only then the sink may be offered frames
+        self._woken = False
         self._pushed = 0
         self._rest = b""  # what the sink did not take; goes out before anything else
         self._unfollow = log.follow(run.id, self._notice)
@@ -120,11 +122,21 @@ class Reader:
         closed, self._closed = self._closed, None
         if closed is not None:
             self._unfollow()
+            del self._unfollow  # it knows us: together we would wait for the collector
             metrics.pushed.inc(self._pushed)
             metrics.readers_left.labels(self._exit or "gone").inc()
             closed(self)
 
     def __iter__(self) -> Iterator[bytes]:
+        for piece in self.steps():
+            if piece is None:
+                self.wait()
+            else:
+                yield piece
+
+    def steps(self) -> Iterator[bytes | None]:
+        """The same without the waits, which keep less memory where nothing stands between them and the greenlet's begin: at a
+        None whoever takes the steps must `wait` before the next."""
         yield self._opening
         self._silent_since = time.monotonic()
         while not self._exit:
@@ -144,10 +156,8 @@ class Reader:
                 return
             if chunk:
                 continue
-            timeout = self._silent_since + self._heartbeat - time.monotonic()
-            if self._until is not None:
-                timeout = min(timeout, self._until - time.monotonic())
-            if not self._wait(timeout) and time.monotonic() - self._silent_since >= self._heartbeat:
+            yield None
+            if not self._woken and time.monotonic() - self._silent_since >= self._heartbeat:
                 yield self._beat
                 self._silent_since = time.monotonic()
         if self._exit == "shutdown":
@@ -159,15 +169,17 @@ class Reader:
             time.sleep(_BEFORE_CUT)
             raise ConnectionResetError(errno.ECONNRESET, "the run did not end well")
 
-    def _wait(self, timeout: float) -> bool:
-        """Until something may be new, at most `timeout` seconds; meanwhile frames may be pushed past us."""
+    def wait(self) -> None:
+        """Until something may be new or is due, cooperatively; meanwhile frames may be pushed past us."""
+        ends = self._silent_since + self._heartbeat
+        if self._until is not None:
+            ends = min(ends, self._until)
         self._waiting = self.sink is not None
-        woken = self._signal.wait(timeout)
+        self._woken = self._signal.wait(ends - time.monotonic())
         self._waiting = False
         if self._rest and self.sink is not None:
             rest, self._rest = self._rest, b""
             self.sink.finish(rest)
-        return woken
 
     def _notice(self, span: Span | None) -> None:
         """The log has grown. Runs in the appender's thread: it pushes what is ready if it can, else wakes the reader."""

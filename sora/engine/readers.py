@@ -19,7 +19,8 @@ class Readers:
         self._send_timeout = send_timeout
         self._readers: dict[str, list[Reader]] = {}
         self._lock = threading.Lock()
-        self._poll = _poll()
+        # Made by the process that reads: one that is forked would hear of its parent's.
+        self._hung_up: Any = None
         self._by_fd: dict[int, Reader] = {}
 
     def add(self, reader: Reader, *, socket: Any = None) -> None:
@@ -31,7 +32,8 @@ class Readers:
             socket.settimeout(self._send_timeout)
             reader.socket, reader.socket_fd = socket, fd
             self._by_fd[fd] = reader
-            self._poll.register(fd, select.POLLRDHUP)
+            self._hung_up = self._hung_up or _epoll()
+            self._hung_up.register(fd, select.EPOLLRDHUP | select.EPOLLONESHOT)
 
     def remove(self, reader: Reader) -> None:
         """Unregister a reader."""
@@ -44,7 +46,7 @@ class Readers:
             fd, reader.socket_fd = reader.socket_fd, None
             if fd is not None and self._by_fd.get(fd) is reader:
                 del self._by_fd[fd]
-                self._poll.unregister(fd)
+                self._hung_up.unregister(fd)
                 reader.socket.settimeout(None)  # the connection may live on, for another request
         metrics.active_readers.dec()
 
@@ -60,18 +62,16 @@ class Readers:
             reader.tell(event)
 
     def sweep(self) -> None:
-        """End the readers whose clients have hung up: one system call, however many there are. A client that shut down only
-        its sending side counts as gone; browsers and nginx do not do that."""
-        for fd, _ in self._poll.poll(0):
+        """End the readers whose clients have hung up: one system call, which costs nothing for those who have not. A client that
+        shut down only its sending side counts as gone; browsers and nginx do not do that."""
+        for fd, _ in self._hung_up.poll(0) if self._hung_up is not None else ():
             with self._lock:
                 reader = self._by_fd.get(fd)
-                if reader is not None:
-                    self._poll.modify(fd, 0)  # told once
             if reader is not None:
                 reader.leave("gone")
 
 
-def _poll() -> Any:
-    """A real `select.poll`: gevent's replacement starts a watcher for each descriptor, and we only look, never wait."""
+def _epoll() -> Any:
+    """A real `select.epoll`, which gevent takes away for those who would wait with it; we only look."""
     gevent = sys.modules.get("gevent.monkey")
-    return gevent.get_original("select", "poll")() if gevent is not None else select.poll()
+    return gevent.get_original("select", "epoll")() if gevent is not None else select.epoll()

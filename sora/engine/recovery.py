@@ -1,15 +1,17 @@
-"""Recovery: runs whose worker died are brought to an end, by whichever worker sees it first."""
+"""Recovery: runs whose worker died are gone on with or brought to an end, by whichever worker sees it first."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from sora import metrics
+from sora.engine.heir import abandon, can_go_on, go_on
 from sora.engine.pipeline import Ended
 from sora.errors import Interrupted, LogExpired, StoreError, message
 from sora.events import EXTRAS, ORIGIN, Cancelled, Error, Event, text_of
@@ -40,11 +42,14 @@ class Recovery:
         self._looked_at = 0.0
         self._tidied_at = 0.0
         self._doubtful: dict[str, float] = {}  # run -> since when
+        self._hopeless: set[str] = set()  # those of them that nobody can go on with
 
-    def doubt(self, run_id: str) -> None:
-        """Have a run ended that we may have left without a producer: its start's reply was lost, its producer failed, or
-        its taking was not finished. From any thread."""
+    def doubt(self, run_id: str, *, hopeless: bool = False) -> None:
+        """Have a run taken that we may have left without a producer: its start's reply was lost, its producer failed (which is
+        hopeless: it would again), or its taking was not finished. From any thread."""
         self._doubtful[run_id] = time.monotonic()
+        if hopeless:
+            self._hopeless.add(run_id)
 
     def step(self) -> None:
         """One look. Raises StoreError, and starts counting afresh, when the database is away."""
@@ -88,26 +93,51 @@ class Recovery:
         late = time.monotonic() - 2 * self._engine.database.timeout
         for run_id, since in doubtful.items():
             if run_id not in found and since < late:
-                self._doubtful.pop(run_id, None)
+                self._trust(run_id)
         for run in orphans:
             if not self._engine.produces(run.id):
-                self._end(run)
+                self._claim(run)
 
-    def _end(self, run: Run) -> None:
-        """Take one run and end it with what its log holds; the epoch rises first, so that its old owner can write no more."""
+    def _trust(self, run_id: str) -> None:
+        self._doubtful.pop(run_id, None)
+        self._hopeless.discard(run_id)
+
+    def _claim(self, run: Run) -> None:
+        """Take one run, and go on with it or end it with what its log holds; the epoch rises first, so that its old owner can
+        write no more."""
         engine = self._engine
+        heritable = can_go_on(engine, run) and run.id not in self._hopeless
+        if heritable and engine.draining:
+            return  # there is no time for it here
         self.doubt(run.id)
         with engine.database.write() as session:
             taken = engine.store.take(session, run, engine.worker.id)
         if not taken:
-            self._doubtful.pop(run.id, None)
+            self._trust(run.id)
             return
         run = replace(run, epoch=run.epoch + 1, worker=engine.worker.id)
         try:
             events = self.events(run)
         except (UnreadableError, msgspec.DecodeError, LogExpired) as error:
             logger.error("run %s: log cannot be read: %s", run.id, type(error).__name__)
-            events = []
+            events, heritable = [], False
+        if not (heritable and self._go_on(run, events)):
+            self._end(run, events)
+        metrics.taken_over.inc()
+        self._trust(run.id)
+
+    def _go_on(self, run: Run, events: Sequence[Event]) -> bool:
+        """False: it cannot be begun."""
+        try:
+            go_on(self._engine, run, events)
+        except (UnreadableError, msgspec.DecodeError) as error:
+            logger.error("run %s: cannot be gone on with: %s", run.id, type(error).__name__)
+            return False
+        return True
+
+    def _end(self, run: Run, events: Sequence[Event]) -> None:
+        """End a run that is ours with what its log holds."""
+        engine = self._engine
         text = text_of(events)
         extras = tuple(event for event in events if isinstance(event, EXTRAS))
         terminal: Event
@@ -124,10 +154,9 @@ class Recovery:
                 engine.log.drop(run.id)  # its readers here look at the journal again
         if ended:
             engine.log.append(run.id, run.epoch, [terminal])
-            metrics.taken_over.inc()
             metrics.runs_ended.labels(run.kind, ending.status).inc()
             logger.warning("run %s: its worker died; ended as %s", run.id, ending.status)
-        self._doubtful.pop(run.id, None)
+            abandon(engine, run)
 
     def _save(self, run: Run, terminal: Event, ending: Ending) -> bool:
         """End a run that is ours; False: somebody else has. What its pipeline cannot save does not keep it unfinished."""

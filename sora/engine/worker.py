@@ -6,14 +6,15 @@ import logging
 import os
 import socket as sockets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from sora.engine.producer import Producer
 from sora.store import sealed, workers
-from sora.store.runs import new_id
+from sora.store.runs import Wish, new_id
 
 if TYPE_CHECKING:
     from sora.engine.engine import Engine
@@ -37,6 +38,10 @@ class Worker:
         self.missing_keys: Sequence[str] = ()  # encryption keys that the database needs and we have not
         self.fresh: set[str] = set()  # runs not yet marked as running
         self.read_out: set[str] = set()  # runs that a GET started and a reader has seen the end of
+        self.upstreams: dict[
+            str, str
+        ] = {}  # where runs can be gone on with, as far as it is not written down yet
+        self.wake: Callable[[], None] = lambda: None  # has the next round begin at once
         self.interval = min(_BEAT, engine.config.lease / 4)  # seconds between two signs of life
         self.beat_at = 0.0
         self._stamped_at = 0.0
@@ -46,7 +51,7 @@ class Worker:
         """One turn of the journal: our sign of life, all new events of all our runs, and what others want of them, in one
         transaction. Then a look at the runs that are read here and produced elsewhere."""
         due = time.monotonic() - self.beat_at >= self.interval
-        if self._engine.producers or due or self.read_out or self._engine.log.behind():
+        if self._engine.producers or due or self.read_out or self.upstreams or self._engine.log.behind():
             try:
                 self._write_journal()
             except GivenUp:
@@ -62,23 +67,28 @@ class Worker:
             if not self.id:
                 return
         fresh, read_out, reads = list(self.fresh), list(self.read_out), self._read_elsewhere()
-        with self._engine.database.write() as session:
-            if not workers.beat(session, self.id):
-                raise GivenUp
-            written = self._engine.log.flush(session)
-            if fresh:
-                self._engine.store.begin(session, fresh)
-            if read_out:
-                self._engine.store.release(session, read_out)
-            if reads:
-                self._engine.store.stamp_reads(session, reads)
-            wishes = self._engine.store.wishes(session, self.id) if self._engine.producers else ()
-        written()
+        wishes: Sequence[Wish] | None = None
+        for part in self._engine.log.parts():
+            with self._engine.database.write() as session:
+                if not workers.beat(session, self.id):
+                    raise GivenUp
+                self._engine.log.write(session, part)
+                # After the part was made: what is written of an answer is never more than can be gone on with.
+                upstreams = dict(self.upstreams)
+                if upstreams:
+                    self._engine.store.note(session, self.id, upstreams)
+                if wishes is None:
+                    self._tell(session, fresh, read_out, reads)
+                    wishes = self._engine.store.wishes(session, self.id) if self._engine.producers else ()
+            self._engine.log.written(part)
+            for run_id, upstream in upstreams.items():
+                if self.upstreams.get(run_id) == upstream:
+                    self.upstreams.pop(run_id, None)
         self.fresh.difference_update(fresh)
         self.read_out.difference_update(read_out)
         deaf = time.monotonic() - self.beat_at > 2 * _STAMP
         self.beat_at = time.monotonic()
-        for wish in wishes:
+        for wish in wishes or ():
             if (producer := self._engine.producers.get(wish.run_id)) is not None:
                 if wish.cancel:
                     producer.cancel()
@@ -87,6 +97,17 @@ class Worker:
                     producer.left_at = self.beat_at
                 if wish.superseded and self.unread(producer):
                     producer.cancel()
+
+    def _tell(
+        self, session: Session, fresh: Sequence[str], read_out: Sequence[str], reads: Sequence[str]
+    ) -> None:
+        """Write what others are to know of runs: which have begun, which were read to their end, which are read here."""
+        if fresh:
+            self._engine.store.begin(session, fresh)
+        if read_out:
+            self._engine.store.release(session, read_out)
+        if reads:
+            self._engine.store.stamp_reads(session, reads)
 
     def _read_elsewhere(self) -> Sequence[str]:
         """Runs to stamp as being read here, once a second: those that end with their last reader, wherever that is."""
@@ -102,11 +123,19 @@ class Worker:
             }
         )
 
+    def note(self, run_id: str, upstream: str) -> None:
+        """Write down at once where a run can be gone on with, should we die. Does not block."""
+        self.upstreams[run_id] = upstream
+        self.wake()
+
     def sweep(self) -> None:
         self._engine.readers.sweep()
         self._engine.log.tidy()
         for producer in list(self._engine.producers.values()):
-            if self.unread(producer, seconds=self._engine.config.orphan_grace):
+            # Asked here first: there may be thousands, and nearly all of them are read.
+            if producer.left_at is not None and self.unread(
+                producer, seconds=self._engine.config.orphan_grace
+            ):
                 producer.cancel()
 
     def unread(self, producer: Producer, *, seconds: float = 0.0) -> bool:

@@ -7,7 +7,7 @@ those on the shelf of SHARED are everybody's to read. Nobody sees another owner'
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,12 +15,13 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from sora.aside import aside, let_go
 from sora.knowledge import index
-from sora.knowledge.aside import aside
 from sora.knowledge.sheets import Row, Sheet, decoded, encoded
 from sora.knowledge.terms import terms
 from sora.store.database import Database
 from sora.store.models import DocumentRow, PassageRow, ShelfRow
+from sora.store.moment import in_utc
 from sora.store.runs import insert, new_id, now
 
 #: The owner of what everybody may read.
@@ -49,7 +50,8 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document of the knowledge base. `kind` is text or table; a table has sheets. `shared`: everybody may read it."""
+    """A document of the knowledge base. `kind` is text or table; a table has sheets. `shared`: everybody may read it. `digest`
+    is that of the content it was made from."""
 
     id: str
     shared: bool
@@ -58,6 +60,7 @@ class Document:
     title: str
     kind: str
     media_type: str
+    digest: str
     sheets: tuple[Sheet, ...]
     passages: int
     characters: int
@@ -87,7 +90,7 @@ class Documents:
         transaction: until then the old content is found, from then on the new one."""
         parts = aside(_indexed, drafts, self._span)
         with self._database.write() as session:
-            shelf = _held(session, owner)
+            shelf = held(session, owner)
             number = first = shelf.next_number
             documents: list[DocumentRow] = []
             for draft in drafts:
@@ -96,6 +99,7 @@ class Documents:
             session.flush()
             rows = aside(_passages, shelf.id, documents, drafts)
             index.insert_rows(session, _PASSAGES, rows)
+            aside(let_go, rows)
             for part in parts:
                 index.add(session, shelf.id, first, part)
                 first += part.span
@@ -111,6 +115,13 @@ class Documents:
         )
         with self._database.read() as session:
             return {row.source: row.digest for row in session.execute(query)}
+
+    def of(self, owner: str, sources: Collection[str]) -> dict[str, Document]:
+        """Those of the owner's own documents that come from some sources, by source."""
+        query = _readable(owner, shared=False).where(DocumentRow.source.in_(sources))
+        with self._database.read() as session:
+            found = [_document(*row) for row in session.execute(query)]
+        return {document.source: document for document in found}
 
     def page(
         self, owner: str, *, after: str | None = None, limit: int = 20, shared: bool = True
@@ -158,7 +169,7 @@ class Documents:
     def delete(self, owner: str, document_id: str) -> bool:
         """Delete one of the owner's own documents. False: there is none of that id."""
         with self._database.write() as session:
-            shelf = _held(session, owner)
+            shelf = held(session, owner)
             query = sa.select(DocumentRow).where(DocumentRow.shelf == shelf.id, DocumentRow.id == document_id)
             row = session.scalars(query).first()
             if row is None:
@@ -172,7 +183,7 @@ class Documents:
         more = True
         while more:
             with self._database.write() as session:
-                more = index.tidy(session, _held(session, owner).id, span=self._span)
+                more = index.tidy(session, held(session, owner).id, span=self._span)
 
 
 def _indexed(drafts: Sequence[Draft], span: int) -> list[index.Part]:
@@ -194,7 +205,7 @@ def _passages(
     ]  # fmt: skip
 
 
-def _held(session: Session, owner: str) -> ShelfRow:
+def held(session: Session, owner: str) -> ShelfRow:
     """The owner's shelf, held until the transaction ends, so that those who write to it take turns."""
     query = sa.select(ShelfRow).where(ShelfRow.owner == owner).with_for_update()
     row = session.scalars(query).first()
@@ -223,6 +234,12 @@ def _replaced(session: Session, shelf: int, draft: Draft, *, first: int) -> Docu
 
 def _emptied(session: Session, row: DocumentRow) -> None:
     index.execute(session, sa.delete(PassageRow).where(PassageRow.document_id == row.id))
+    # With them went their vectors.
+    session.execute(
+        sa.update(ShelfRow)
+        .where(ShelfRow.id == row.shelf, ShelfRow.vectors > 0)
+        .values(vectors=ShelfRow.vectors + 1)
+    )
     if row.passages:
         index.remove(session, row.shelf, row.first, row.first + row.passages - 1)
 
@@ -235,15 +252,10 @@ def _readable(owner: str, *, shared: bool = True) -> sa.Select[Any, Any]:
 
 def _document(row: DocumentRow, owner: str) -> Document:
     return Document(
-        row.id, owner == SHARED, row.source, row.name, row.title, row.kind, row.media_type, decoded(row.sheets),
-        row.passages, row.characters, _moment(row.created_at), _moment(row.updated_at),
+        row.id, owner == SHARED, row.source, row.name, row.title, row.kind, row.media_type, row.digest,
+        decoded(row.sheets), row.passages, row.characters, in_utc(row.created_at), in_utc(row.updated_at),
     )  # fmt: skip
 
 
 def _cells(encoded: str | None) -> Row | None:
     return None if encoded is None else msgspec.json.decode(encoded)
-
-
-def _moment(at: dt.datetime) -> dt.datetime:
-    # SQLite gives a moment back without its zone, PostgreSQL in the zone of the session.
-    return (at if at.tzinfo else at.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)

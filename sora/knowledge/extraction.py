@@ -48,11 +48,7 @@ def extract_all(files: Sequence[tuple[str, bytes]], *, limits: Limits) -> list[E
     turn: two requests' files are read at a time. Raises UnreadableFile for the first that cannot be read or too many, and
     Overloaded when it was not its turn in that time.
     """
-    if len(files) > limits.files:
-        raise UnreadableFile("file_count", high=limits.files)
-    for name, content in files:  # before the work on the first
-        if len(content) > limits.size:
-            raise UnreadableFile("file_size", name=file_name(name), high=limits.size)
+    check(files, limits=limits)  # before the work on the first
     if not files:
         return []
     if not _AT_ONCE.acquire(timeout=limits.seconds):
@@ -66,6 +62,15 @@ def extract_all(files: Sequence[tuple[str, bytes]], *, limits: Limits) -> list[E
             ]
     finally:
         _AT_ONCE.release()
+
+
+def check(files: Sequence[tuple[str, bytes]], *, limits: Limits) -> None:
+    """Raises UnreadableFile for more files, or a larger one, than a request may have."""
+    if len(files) > limits.files:
+        raise UnreadableFile("file_count", high=limits.files)
+    for name, content in files:
+        if len(content) > limits.size:
+            raise UnreadableFile("file_size", name=file_name(name), high=limits.size)
 
 
 class Extraction:

@@ -34,6 +34,8 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True, tag=True):
+    """The beginning of what was read: all but its tables."""
+
     name: str
     media_type: str
     kind: Literal["text", "table", "image"]
@@ -41,11 +43,15 @@ class Head(msgspec.Struct, frozen=True, tag=True):
 
 
 class Sheet(msgspec.Struct, frozen=True, tag=True):
+    """A table begins."""
+
     name: str
     columns: tuple[str, ...]
 
 
 class Rows(msgspec.Struct, frozen=True, tag=True):
+    """The next rows of the table that began last."""
+
     rows: list[dict[str, str]]
 
 
@@ -54,6 +60,8 @@ class Whole(msgspec.Struct, frozen=True, tag=True):
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
+    """The file is not read: an UnreadableFile with this code and these values, and nothing follows."""
+
     why: str
     values: dict[str, int]
 

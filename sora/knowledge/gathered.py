@@ -37,6 +37,7 @@ class Gathered:
         self._cells = 0
 
     def add(self, piece: str) -> None:
+        """The text goes on with this."""
         self._length += len(piece)
         if self._length > self.limits.text:
             raise UnreadableFile("file_text", high=self.limits.text)

@@ -17,7 +17,8 @@ from typing import Any, TypeVar, cast
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from sora.knowledge.aside import aside
+from sora.aside import aside
+from sora.store.database import ASIDE
 from sora.store.models import PostingRow, SegmentRow
 
 T = TypeVar("T")
@@ -172,11 +173,12 @@ def rows_of(session: Session, query: sa.Select[Any]) -> Sequence[Any]:
 
 
 def insert_rows(session: Session, table: sa.Table, rows: Sequence[Mapping[str, object]]) -> None:
-    """Insert many rows, in steps between which others have their turn."""
+    """Insert many rows, in steps between which others have their turn. On SQLite they are committed aside, too."""
     connection = session.connection()
     for start in range(0, len(rows), _STEP):
         few = rows[start : start + _STEP]
         if connection.dialect.name == "sqlite":
+            session.info[ASIDE] = True
             aside(connection.execute, sa.insert(table), few)
         else:
             connection.execute(sa.insert(table), few)

@@ -2,8 +2,8 @@
 
 A posting is four bytes, little-endian: the passage's slot in its segment (16 bits), how often the term stands in it (8, at
 most 255), and the class of the passage's length (8). So one read gives all that BM25 needs, and no column of lengths is
-looked up. numpy, which only this module imports, adds up tens of thousands of them in a millisecond; it is loaded with the
-first search, being 20 MB that a worker without a knowledge base need not have.
+looked up. numpy, which only this module and proximity.py import, adds up tens of thousands of them in a millisecond; it is loaded
+with the first search, being 20 MB that a worker without a knowledge base need not have.
 """
 
 from __future__ import annotations

@@ -51,6 +51,7 @@ def encoded(sheets: Sequence[Sheet]) -> str | None:
 
 
 def decoded(text: str | None) -> tuple[Sheet, ...]:
+    """The sheets that `encoded` wrote down; none for None."""
     return _SHEETS.decode(text) if text else ()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -12,25 +14,29 @@ from typing import Any
 import msgspec
 from sqlalchemy.orm import Session
 
+from sora.aside import aside
 from sora.config import Config
 from sora.engine.generation import Call, Drawn, Generate, Message, Piece, Provider
 from sora.engine.pipeline import Ended, Steps
-from sora.knowledge.aside import aside
 from sora.knowledge.documents import Documents
 from sora.knowledge.search import Knowledge
+from sora.pipelines.built_in import BuiltIn
 from sora.pipelines.chat import save_answer
 from sora.pipelines.computation import computed
 from sora.pipelines.graph import Flow, Graph, loaded
 from sora.pipelines.means import Means
 from sora.pipelines.own import Feed
+from sora.pipelines.request import Request
 from sora.pipelines.retrieval import fitting, query_of
 from sora.store.attachments import Attachment
 from sora.store.conversations import ConversationStore, Turn
 from sora.store.database import Database
 from sora.store.runs import Run
 
+_AT_ONCE = 4  # built-in graphs on their way to their model
 
-class AgentRequest(msgspec.Struct, frozen=True, kw_only=True):
+
+class AgentRequest(Request, frozen=True, kw_only=True):
     """A message to the agent. `conversation` is what its owner calls the conversation, empty for a new one; `user` a label that
     nothing rests on. What is None or empty has its default."""
 
@@ -42,14 +48,6 @@ class AgentRequest(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
-
-    def encode(self) -> bytes:
-        """The same bytes for the same request: a run's request and its MAC rest on them."""
-        return msgspec.json.encode(self)
-
-    @classmethod
-    def decode(cls, request: bytes) -> AgentRequest:
-        return msgspec.json.decode(request, type=cls)
 
 
 class AgentPipeline:
@@ -77,6 +75,8 @@ class AgentPipeline:
         self._documents = Documents(database)
         self._provider = provider
         self._graph: Graph | None = loaded(config.agent_graph) if config.agent_graph else None
+        self._built_in: Graph | None = None
+        self._way = threading.BoundedSemaphore(_AT_ONCE)
 
     def begin(self, session: Session, run: Run, request: bytes, files: Sequence[Attachment]) -> None:
         """Claims the conversation. Raises ConversationBusy."""
@@ -88,12 +88,15 @@ class AgentPipeline:
         agent = AgentRequest.decode(request)
         with self._database.read() as session:
             turns = self._conversations.context(session, run.id)
-        if self._graph is None:
-            self._graph = aside(_built_in)  # LangGraph takes a second to load
         model = _Model(self._provider, self._config, seconds=self._config.agent_timeout)
-        flow = Flow(
-            self._graph, self._state(agent, run, turns), context=self._means(agent, run, turns, model)
-        )
+        state, means = self._state(agent, run, turns), self._means(agent, run, turns, model)
+        flow: Flow | BuiltIn
+        if self._graph is None:
+            # LangGraph takes a second to load: the first run does it.
+            self._built_in = self._built_in or aside(_built_in)
+            flow = BuiltIn(self._built_in, state, means, put=lambda pieces: feed.put(pieces), way=self._way)
+        else:
+            flow = Flow(self._graph, state)
         feed = Feed(flow, within=nullcontext(), step=_call)
         try:
             yield Drawn(feed.stream, self._config.agent_timeout)
@@ -148,6 +151,7 @@ class _Model:
         self._config = config
         self._ends = time.monotonic() + seconds
         self._call: Call | None = None
+        self._cancelled = False
 
     def generate(self, settings: Generate, messages: tuple[Message, ...]) -> Iterator[Sequence[Piece]]:
         config = self._config
@@ -157,9 +161,12 @@ class _Model:
             gap=config.gap_timeout,
             total=self._ends - time.monotonic(),
         )
+        if self._cancelled:
+            self._call.cancel()
         return self._provider.stream(msgspec.structs.replace(settings, messages=messages), self._call)
 
     def cancel(self) -> None:
+        self._cancelled = True
         if self._call is not None:
             self._call.cancel()
 
@@ -167,6 +174,8 @@ class _Model:
 def _built_in() -> Graph:
     # By name: whoever checks the types of an application with Sora in it need not check LangGraph's.
     graph: Graph = importlib.import_module("sora.pipelines.agent_graph").built_in_graph()
+    # It stays for good: the collector would look at LangGraph's tens of thousands of objects in the midst of other streams.
+    gc.freeze()
     return graph
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypedDict
 
-from langchain_core.messages import AIMessageChunk
 from langchain_core.runnables import RunnableConfig
-from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
 
-from sora.engine.generation import Finished, Message
+from sora.engine.generation import Message, Piece
 from sora.errors import message
-from sora.events import Delta, Progress
+from sora.events import Progress
 from sora.pipelines.confidence import confidence
 from sora.pipelines.fence import fenced
 from sora.pipelines.history import fitted
@@ -42,7 +41,8 @@ class State(TypedDict, total=False):
 
 
 def built_in_graph() -> Any:
-    """The compiled graph. Its runs have their Means in `configurable["sora"]`."""
+    """The compiled graph. Its runs have their Means in `configurable["sora"]`, and in `configurable["say"]` what
+    takes their words (see built_in.py)."""
     graph = StateGraph(State)
     graph.add_node("query_analysis", _query_analysis)
     graph.add_node("data_retrieval", _data_retrieval)
@@ -74,19 +74,15 @@ def _data_retrieval(state: State, config: RunnableConfig) -> dict[str, Any]:
 
 def _response_generation(state: State, config: RunnableConfig) -> dict[str, Any]:
     means = _begun("response_generation", config)
+    say: Callable[[Sequence[Piece]], None] = config["configurable"]["say"]
     documents, computed = state["retrieved_documents"], state["computed"]
-    write = get_stream_writer()
     texts: list[str] = []
+    if (said := _uncomputed(state, means)) is not None:
+        texts.append(f"{said}\n\n")
+        say(texts)
     for batch in means.generate(_messages(state, means)):
-        for piece in batch:
-            if isinstance(piece, str):
-                texts.append(piece)
-                write(Delta(0, piece))
-            elif isinstance(piece, Finished):
-                told = {"finish_reason": piece.finish_reason, "model_name": piece.model}
-                write(AIMessageChunk(content="", response_metadata=told))
-            else:
-                write(piece)
+        texts += [piece for piece in batch if isinstance(piece, str)]
+        say(batch)
     sources = {one["url"]: one["title"] for one in documents}
     if computed is not None:
         sources = {computed.source["url"]: computed.source["title"]} | sources
@@ -96,7 +92,7 @@ def _response_generation(state: State, config: RunnableConfig) -> dict[str, Any]
         "confidence_score": confidence(
             state["search"],
             [f"{one['title']}\n{one['text']}" for one in documents],
-            computed=computed is not None,
+            computed=computed is not None and computed.table is not None,
         ),
         "table_data": computed.table if computed else None,
         "chart_data": computed.chart if computed else None,
@@ -114,7 +110,7 @@ def _messages(state: State, means: Means) -> tuple[Message, ...]:
             *(fenced("reference", f"{one['title']}\n\n{one['text']}") for one in documents),
         ]
     if computed is not None:
-        parts += [of_tables, fenced("table", computed.text)]
+        parts += [of_tables, fenced("table", _uncomputed(state, means) or computed.text)]
     question, system = state["query"], state["custom_prompt"] or built_in("ask", means.locale)
     if parts:
         question = "\n\n".join((*parts, f"{of_question}\n{question}"))
@@ -122,9 +118,17 @@ def _messages(state: State, means: Means) -> tuple[Message, ...]:
     return fitted(means.turns, system=system, question=Message("user", question), budget=means.budget)
 
 
+def _uncomputed(state: State, means: Means) -> str | None:
+    """What is said of a table that is asked about and is too large."""
+    computed = state["computed"]
+    if computed is None or computed.table is not None:
+        return None
+    return message("table_too_large", means.locale, title=computed.source["title"])
+
+
 def _begun(stage: str, config: RunnableConfig) -> Means:
     means: Means = config["configurable"]["sora"]
-    get_stream_writer()(Progress(stage, stage, "in_progress", message(stage, means.locale)))
+    config["configurable"]["say"]([Progress(stage, stage, "in_progress", message(stage, means.locale))])
     return means
 
 

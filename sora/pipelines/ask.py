@@ -9,21 +9,24 @@ from urllib.parse import quote
 import msgspec
 from sqlalchemy.orm import Session
 
+from sora.aside import aside
 from sora.config import Config
 from sora.engine.generation import Generate, Generated, Image, Message
 from sora.engine.pipeline import Ended, Steps
 from sora.errors import message
 from sora.events import Metadata, Progress, Source
-from sora.knowledge.aside import aside
 from sora.knowledge.drift import RECENT, Drift
 from sora.knowledge.excerpts import excerpts
+from sora.knowledge.index import insert_rows, rows_of
 from sora.knowledge.search import Found, Knowledge
 from sora.pipelines.chat import save_answer
 from sora.pipelines.fence import fenced
 from sora.pipelines.history import fitted, tokens
 from sora.pipelines.prompts import built_in
 from sora.pipelines.references import References, find
+from sora.pipelines.request import Request
 from sora.pipelines.retrieval import fitting, query_of
+from sora.store.attachments import TABLE as ATTACHMENTS
 from sora.store.attachments import Attachment, AttachmentStore
 from sora.store.conversations import ConversationStore, Turn
 from sora.store.database import Database
@@ -42,7 +45,7 @@ class File(msgspec.Struct, frozen=True, array_like=True):
     digest: str
 
 
-class AskRequest(msgspec.Struct, frozen=True, kw_only=True):
+class AskRequest(Request, frozen=True, kw_only=True):
     """A question. `session` is what its owner calls the conversation, empty for a new one; what is None has its default; an
     empty `system_prompt` or `model` likewise."""
 
@@ -55,14 +58,6 @@ class AskRequest(msgspec.Struct, frozen=True, kw_only=True):
     top_p: float | None = None
     max_tokens: int | None = None
     files: tuple[File, ...] = ()
-
-    def encode(self) -> bytes:
-        """The same bytes for the same request: a run's request and its MAC rest on them."""
-        return msgspec.json.encode(self)
-
-    @classmethod
-    def decode(cls, request: bytes) -> AskRequest:
-        return msgspec.json.decode(request, type=cls)
 
 
 class AskPipeline:
@@ -100,9 +95,10 @@ class AskPipeline:
         ask = AskRequest.decode(request)
         conversation = self._conversations.enter(session, run, ask.session)
         if run.retry_of is not None:
-            self._attachments.copy(session, run.retry_of, run)
-        else:
-            self._attachments.put(session, run, files)
+            files = self._files(session, run.retry_of, run.owner)
+        if files:
+            for row in aside(self._attachments.sealed, run, files):
+                insert_rows(session, ATTACHMENTS, [row])
         named = {"files": [file.name for file in ask.files]} if ask.files else None
         question = _question(ask, run.locale)
         self._conversations.say(session, conversation, "user", question, run_id=run.id, meta=named)
@@ -113,7 +109,7 @@ class AskPipeline:
         with self._database.read() as session:
             conversation = self._conversations.of_run(session, run.id)
             turns = self._conversations.context(session, run.id)
-            files = self._attachments.of(session, run.id, run.owner)
+            files = self._files(session, run.id, run.owner) if ask.files else []
         drifted = self._drift.drifted(ask.question, _recent(turns))
         if drifted:
             turns = []
@@ -161,12 +157,19 @@ class AskPipeline:
         if any(isinstance(extra, Metadata) and extra.data.get("topicDrifted") for extra in ended.extras):
             self._conversations.start_afresh(session, ended.run.id)
 
+    def _files(self, session: Session, run_id: str, owner: str) -> list[Attachment]:
+        return aside(self._attachments.opened, rows_of(session, self._attachments.rows(run_id)), owner)
+
     def _texts(self, files: Sequence[Attachment], question: str) -> list[tuple[str, str]]:
         """(name, what matters of it) of each file with text."""
         written = [file for file in files if not file.media_type.startswith("image/")]
-        whole = [file.content.decode() for file in written]
         budget = self._config.context_tokens // 2
-        parts = aside(lambda: excerpts(whole, question, budget=budget, size=tokens))
+
+        def work() -> list[str]:
+            whole = [file.content.decode() for file in written]
+            return excerpts(whole, question, budget=budget, size=tokens)
+
+        parts = aside(work)
         return [(file.name, part) for file, part in zip(written, parts, strict=True)]
 
     def _messages(

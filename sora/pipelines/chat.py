@@ -14,6 +14,7 @@ from sora.engine.pipeline import Ended, Steps
 from sora.events import Extra, Metadata, Source
 from sora.pipelines.history import fitted
 from sora.pipelines.prompts import built_in, given
+from sora.pipelines.request import Request
 from sora.store.attachments import Attachment
 from sora.store.conversations import ConversationStore, Turn
 from sora.store.database import Database
@@ -27,21 +28,13 @@ class Said(msgspec.Struct, frozen=True, array_like=True):
     content: str
 
 
-class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
+class ChatRequest(Request, frozen=True, kw_only=True):
     """A message to the model. `history` is what the client remembers; with a `conversation` (its owner's name for it) what is
     saved of that counts instead, and the message and its answer are saved there."""
 
     message: str
     history: tuple[Said, ...] = ()
     conversation: str = ""
-
-    def encode(self) -> bytes:
-        """The same bytes for the same request: a run's request and its MAC rest on them."""
-        return msgspec.json.encode(self)
-
-    @classmethod
-    def decode(cls, request: bytes) -> ChatRequest:
-        return msgspec.json.decode(request, type=cls)
 
 
 class ChatPipeline:

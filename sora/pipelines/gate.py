@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 _RUNTIME = "__pregel_runtime"
 
 
-def config_of(flow: Flow, configurable: dict[str, Any]) -> dict[str, Any]:
+def config_of(flow: Flow) -> dict[str, Any]:
     """The configuration with which a graph's nodes write and speak through the flow."""
-    return {"callbacks": [_Listener(flow)], "configurable": configurable | {_RUNTIME: _Gate(flow=flow)}}
+    return {"callbacks": [_Listener(flow)], "configurable": {_RUNTIME: _Gate(flow=flow)}}
 
 
 class _Listener(BaseCallbackHandler):

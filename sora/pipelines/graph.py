@@ -55,10 +55,9 @@ class Flow:
     """One run of a graph, as items for a Feed. The graph's nodes run on threads of LangGraph's own: each event they write and
     each token they report goes through here, so that none of them runs ahead of its run, or on after it."""
 
-    def __init__(self, graph: Graph, state: Mapping[str, Any], *, context: object = None) -> None:
+    def __init__(self, graph: Graph, state: Mapping[str, Any]) -> None:
         self._graph = graph
         self._state = state
-        self._context = context
         self._changed = threading.Condition()
         self._waiting = self._events = self._tokens = 0
         self._left = False
@@ -95,7 +94,7 @@ class Flow:
 
     def __iter__(self) -> Iterator[object]:
         gate = importlib.import_module("sora.pipelines.gate")
-        config = gate.config_of(self, {"sora": self._context}) | {"recursion_limit": _STEPS}
+        config = gate.config_of(self) | {"recursion_limit": _STEPS}
         items = self._graph.stream(self._state, config, stream_mode=_MODES, subgraphs=True)
         last: Any = {}
         text: list[str] = []

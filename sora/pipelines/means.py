@@ -13,10 +13,11 @@ from sora.pipelines.history import Said
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """What a plan made of a table: in words for the model, as a table, as a chart, and where the rows are."""
+    """What a plan made of a table: in words for the model, as a table, as a chart, and where the rows are. `table` is None when
+    that has too many rows to be computed."""
 
     text: str
-    table: dict[str, Any]
+    table: dict[str, Any] | None
     chart: dict[str, Any] | None
     source: dict[str, str]
 

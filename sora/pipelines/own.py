@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 from _thread import start_new_thread
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from sora.engine.generation import Call, Drawn, Piece
 from sora.engine.pipeline import Ended, Steps
+from sora.engine.signal import Signal
 from sora.errors import Internal, UpstreamTimeout
 from sora.pipelines.pieces import Pieces, typed
 from sora.store.attachments import Attachment
@@ -22,6 +23,7 @@ from sora.store.runs import Run
 logger = logging.getLogger(__name__)
 
 _AHEAD = 64  # pieces that a generator may be ahead of its run
+_LOOK = 60.0  # seconds
 _END = object()
 
 
@@ -63,8 +65,8 @@ class Feed:
         self._iterator: Any = None
         self._within = within
         self._step = step
-        self._changed = threading.Condition()
-        self._ready: list[Piece] = []
+        self._ready: deque[Piece] = deque()
+        self._filled, self._taken = Signal(), Signal()
         self._error: BaseException | None = None
         self._begun = self._ended = self._left = False
         self._greenlet: Any = None
@@ -72,7 +74,7 @@ class Feed:
     def stream(self, call: Call) -> Iterator[Sequence[Piece]]:
         """Its pieces, in batches, as `Provider.stream` promises them."""
         try:
-            call.on_cancel(self._wake)
+            call.on_cancel(self._filled.set)
             self._begun = True
             start_new_thread(self._draw, ())
             while True:
@@ -96,29 +98,30 @@ class Feed:
 
     def leave(self) -> None:
         """Nobody wants it any more. Idempotent, never blocks for it."""
-        with self._changed:
-            if self._left:
-                return
-            self._left = True
-            self._changed.notify_all()
-            waiting = self._begun and not self._ended
+        if self._left:
+            return
+        self._left = True
+        self._taken.set()
         if not self._begun:
             self._close()
-        elif waiting and self._greenlet is not None:
+        elif not self._ended and self._greenlet is not None:
             self._greenlet.kill(block=False)
 
-    def _wake(self) -> None:
-        with self._changed:
-            self._changed.notify_all()
+    def put(self, pieces: Sequence[Piece]) -> None:
+        """What the iterable says by itself, before its next item. Only on the thread that draws it; blocks while it is ahead."""
+        self._ready += pieces
+        self._filled.set()
+        while len(self._ready) >= _AHEAD and not self._left:
+            self._taken.wait(_LOOK)
 
     def _take(self, call: Call) -> tuple[list[Piece], bool]:
         """What is ready, waited for until the deadline or a cancel, and whether there is no more."""
-        with self._changed:
-            while not (self._ready or self._ended or call.cancelled) and (seconds := call.remaining()) > 0:
-                self._changed.wait(seconds)
-            batch, self._ready = self._ready, []
-            self._changed.notify_all()
-            return batch, self._ended
+        while not (self._ready or self._ended or call.cancelled) and (seconds := call.remaining()) > 0:
+            self._filled.wait(seconds)
+        ended = self._ended
+        batch = [self._ready.popleft() for _ in range(len(self._ready))]
+        self._taken.set()
+        return batch, ended
 
     def _draw(self) -> None:
         self._greenlet = _this_greenlet()
@@ -132,9 +135,8 @@ class Feed:
                 self._step(self._within.__exit__, None, None, None)
         except BaseException as failure:
             error = failure
-        with self._changed:
-            self._error, self._ended = error, True
-            self._changed.notify_all()
+        self._error, self._ended = error, True
+        self._filled.set()
 
     def _draw_all(self) -> None:
         pieces = Pieces()
@@ -142,16 +144,9 @@ class Feed:
         while not self._left:
             item = self._step(next, self._iterator, _END)
             if item is _END:
-                self._put(pieces.end())
+                self.put(pieces.end())
                 return
-            self._put(pieces.of(item))
-
-    def _put(self, pieces: Sequence[Piece]) -> None:
-        with self._changed:
-            self._ready += pieces
-            self._changed.notify_all()
-            while len(self._ready) >= _AHEAD and not self._left:
-                self._changed.wait()
+            self.put(pieces.of(item))
 
     def _close(self) -> None:
         for one in (self._iterator, self._items):

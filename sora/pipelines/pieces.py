@@ -34,6 +34,9 @@ class Pieces:
             return [_text(item)]
         if isinstance(item, Event):
             return self._event(item)
+        if isinstance(item, Finished):
+            self._reason, self._model = item.finish_reason, item.model
+            return []
         return list(self._chunk(item))
 
     def end(self) -> Sequence[Piece]:

@@ -22,13 +22,15 @@ def query_of(question: str, turns: Sequence[Turn]) -> str:
 
 
 def fitting(knowledge: Knowledge, owner: str, query: str) -> list[Found]:
-    """The passages that fit, the best first; none where none does. Blocks for the database. Raises StoreError."""
+    """The passages that fit by their words or are near by their meaning, the best first; none where none does. Blocks for the
+    database. Raises StoreError."""
     found = knowledge.search(owner, query, limit=_PASSAGES)
+    least = _FITS * max((one.words for one in found), default=0.0)
     return [
         one
         for one in found
-        if one.score >= _FITS * found[0].score
-        and overlap(query[:_NAMING], [one.title, one.text]).share >= _NAMED
+        if one.near
+        or (one.words >= least and overlap(query[:_NAMING], [one.title, one.text]).share >= _NAMED)
     ]
 
 

@@ -15,13 +15,14 @@ from sora.engine.pipeline import Ended, Steps
 from sora.errors import NotFound
 from sora.pipelines.fence import fenced
 from sora.pipelines.personas import Personas, called
+from sora.pipelines.request import Request
 from sora.store.attachments import Attachment
 from sora.store.outbox import Letter, OutboxStore
 from sora.store.reviews import ReviewStore
 from sora.store.runs import Run
 
 
-class ReviewRequest(msgspec.Struct, frozen=True, kw_only=True):
+class ReviewRequest(Request, frozen=True, kw_only=True):
     """A diary entry to be reviewed. `name` and `role` are the writer's as the token has them; empty: not known. `via` says who
     answers it, if not the usual model; unset it leaves no trace in the bytes."""
 
@@ -31,14 +32,6 @@ class ReviewRequest(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     role: str = ""
     via: Literal["dify"] | msgspec.UnsetType = msgspec.UNSET
-
-    def encode(self) -> bytes:
-        """The same bytes for the same request: a run's request and its MAC rest on them."""
-        return msgspec.json.encode(self)
-
-    @classmethod
-    def decode(cls, request: bytes) -> ReviewRequest:
-        return msgspec.json.decode(request, type=cls)
 
 
 class ReviewPipeline:

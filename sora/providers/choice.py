@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from sora.engine.generation import Call, Generate, Piece, Provider
+from sora.engine.generation import Call, Generate, Piece, Provider, Upstream
 from sora.errors import UpstreamError
 
 
@@ -20,3 +20,6 @@ class Choice(Provider):
         if chosen is None:
             raise UpstreamError(f"provider {request.provider} is not configured")
         return chosen.stream(request, call)
+
+    def abandon(self, upstream: Upstream) -> None:
+        self._providers[""].abandon(upstream)  # no other works in the background

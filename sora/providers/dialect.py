@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ import openai
 
 from sora.config import Config
 from sora.engine.generation import Call, Finished, Generate, Piece, Provider
+from sora.engine.stack import apart
 from sora.errors import ContentFilter, UpstreamError, UpstreamTimeout, message
 from sora.events import Progress, Source, Usage
 from sora.providers.failure import Failure, broken, unanswered
@@ -24,6 +26,8 @@ from sora.providers.waiting import Waiting
 # still take.
 TAIL_SECONDS = 2.0
 DRAIN_SECONDS = 0.25
+# What is only said to the upstream, after an answer, may take so long.
+ASIDE_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -113,16 +117,40 @@ class Dialect(Provider):
         self, request: Generate, model: str, waiting: Waiting, answer: Answer
     ) -> Iterator[Sequence[Piece]]:
         """One try. Raises Failure, ContentFilter, CallCancelled."""
-        body = self._open(request, model, waiting)
+        body = apart(self._open, request, model, waiting)
         try:
-            yield from _read(iter(body), waiting, answer)
+            yield from read(iter(body), waiting, answer)
         finally:
             body.close()
             if not answer.done:
                 self._left(model, answer)
+        yield self._last(answer, model)
+
+    def _last(self, answer: Answer, model: str) -> list[Piece]:
+        """What ends a whole answer. Raises ContentFilter."""
         if answer.finish_reason == "content_filter":
             raise ContentFilter("content_filter")
-        yield [*answer.sources.values(), Finished(answer.finish_reason or "other", model)]
+        return [*answer.sources.values(), Finished(answer.finish_reason or "other", model)]
+
+    def _aside(self, path: str, content: bytes, *, key: str | None = None) -> None:
+        """POST something whose answer matters to nobody, on a thread (greenlet) of its own: whoever cancels does not wait."""
+        threading.Thread(target=self._say, args=(path, content, key), name="sora-aside", daemon=True).start()
+
+    def _say(self, path: str, content: bytes, key: str | None) -> None:
+        waiting = Waiting(
+            Call(connect=ASIDE_SECONDS, first_token=ASIDE_SECONDS, gap=ASIDE_SECONDS, total=ASIDE_SECONDS)
+        )
+        try:
+            body = self._client.open(path, content, waiting, key=key)
+            try:
+                for _ in body:
+                    pass
+            finally:
+                body.close()
+        except (openai.APIError, httpx2.RequestError, UpstreamTimeout) as error:
+            log.info("an answer was not stopped upstream: %s", type(error).__name__)
+        finally:
+            waiting.close()
 
     def _open(self, request: Generate, model: str, waiting: Waiting) -> Blocks:
         pictures = Pictures()
@@ -135,19 +163,20 @@ class Dialect(Provider):
         raise failure
 
 
-def _read(blocks: Iterator[bytes], waiting: Waiting, answer: Answer) -> Iterator[Sequence[Piece]]:
+def read(blocks: Iterator[bytes], waiting: Waiting, answer: Answer) -> Iterator[Sequence[Piece]]:
     """The pieces of each block together, to the end of the body. Raises Failure when it is not the end of an
     answer."""
     splitter = Splitter(max_line=answer.max_line)
     while not answer.done:
         block: bytes | None = None
+        lines: list[bytes] = []
+        pieces: list[Piece] = []  # what was said is not kept while nothing new is
         failure: Failure | None = None
         try:
             block = next(blocks, None)
             lines = splitter.end() if block is None else splitter.feed(block)
         except (httpx2.RequestError, UpstreamTimeout, LineTooLong) as error:
             failure = broken(error)
-            lines = []
         pieces = answer.take(lines)
         if any(type(piece) is not Usage for piece in pieces):
             waiting.call.progressed()

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 import re
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import httpx2
-import openai
-
 from sora.config import Config
-from sora.engine.generation import Call, Generate, Piece
-from sora.errors import UpstreamError, UpstreamTimeout
+from sora.engine.generation import Generate, Piece
+from sora.errors import UpstreamError
 from sora.events import Usage
 from sora.providers.dialect import Answer, Dialect
 from sora.providers.dify_event import DifyEvent, Tokens, decode
 from sora.providers.failure import Failure, broken, told
 from sora.providers.openai_client import OpenAIClient
 from sora.providers.payload import Pictures
-from sora.providers.waiting import Waiting
 
 # Dify wants to know for whom: for all of us, so that it learns nothing of anybody.
 USER = "sora"
-STOP_SECONDS = 5.0
 # What another try would be told again (Dify's API reference, chat-messages, errors).
 _LASTING = {
     "invalid_param",
@@ -35,8 +28,6 @@ _LASTING = {
     "model_currently_not_support",
 }
 _ID = re.compile(r"[0-9A-Za-z-]{1,64}")  # it becomes part of a path
-
-log = logging.getLogger(__name__)
 
 
 class Dify(Dialect):
@@ -78,27 +69,8 @@ class Dify(Dialect):
     def _left(self, model: str, answer: Answer) -> None:
         task = answer.task if isinstance(answer, _Answer) else ""
         if task:
-            # On a thread (greenlet) of its own: whoever cancels does not wait for it.
-            threading.Thread(
-                target=self._stop, args=(task, self._key(model)), name="dify stop", daemon=True
-            ).start()
-
-    def _stop(self, task: str, key: str) -> None:
-        call = Call(connect=STOP_SECONDS, first_token=STOP_SECONDS, gap=STOP_SECONDS, total=STOP_SECONDS)
-        waiting = Waiting(call)
-        try:
-            body = self._client.open(
-                f"{self.path}/{task}/stop", b'{"user":"%b"}' % USER.encode(), waiting, key=key
-            )
-            try:
-                for _ in body:
-                    pass
-            finally:
-                body.close()
-        except (openai.APIError, httpx2.RequestError, UpstreamTimeout) as error:
-            log.info("an answer was not stopped at Dify: %s", type(error).__name__)
-        finally:
-            waiting.close()
+            said = b'{"user":"%b"}' % USER.encode()
+            self._aside(f"{self.path}/{task}/stop", said, key=self._key(model))
 
 
 class _Answer(Answer):

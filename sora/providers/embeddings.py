@@ -49,6 +49,11 @@ class Embeddings:
         self._retries = config.provider_retries
         self._client = client or OpenAIClient(config)
 
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self._model
+
     def __bool__(self) -> bool:
         return bool(self._model)
 

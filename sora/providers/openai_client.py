@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Iterator
+from functools import partial
 from typing import Protocol
 
-import httpx2
 import openai
 
 from sora.config import Config
 from sora.providers import stock
+from sora.providers.http_client import HttpClient
 from sora.providers.stock import Decoded
 from sora.providers.transport import BODY, Body, Transport, waiting_now
 from sora.providers.waiting import Waiting
@@ -45,8 +47,9 @@ class OpenAIClient:
         self._client: openai.OpenAI | None = None
         self._process = 0
 
-    def open(self, path: str, content: bytes, waiting: Waiting, *, key: str | None = None) -> Blocks:
-        """POST this JSON, with this key in the place of the client's own, and wait for the status and the headers; the body.
+    def open(self, path: str, content: bytes | None, waiting: Waiting, *, key: str | None = None) -> Blocks:
+        """POST this JSON (None: GET), with this key in the place of the client's own, and wait for the status and the headers;
+        the body.
 
         Raises openai.APIStatusError for a status of 400 and more, openai.APIConnectionError, UpstreamTimeout,
         CallCancelled.
@@ -54,20 +57,17 @@ class OpenAIClient:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         token = waiting_now.set(waiting)
         try:
+            client = self._ready()
             # `post` rather than the typed method: to check the parameters costs ten times what sending them
             # does.
-            response = (
-                self._ready()
-                .post(
-                    path,
-                    content=content,
-                    options={"headers": headers},
-                    cast_to=object,
-                    stream=True,
-                    stream_cls=openai.Stream[object],
-                )
-                .response
-            )
+            send = client.get if content is None else partial(client.post, content=content)
+            response = send(
+                path,
+                options={"headers": headers},
+                cast_to=object,
+                stream=True,
+                stream_cls=openai.Stream[object],
+            ).response
         finally:
             waiting_now.reset(token)
         ours: Body | None = response.extensions.get(BODY)
@@ -93,7 +93,9 @@ class OpenAIClient:
                     default_headers={"Accept": "text/event-stream", "Accept-Encoding": "identity"},
                     http_client=stock.client(self._config)
                     if stock.proxied(url)
-                    else httpx2.Client(transport=Transport(coalesce=self._config.coalesce), timeout=None),
+                    else HttpClient(Transport(coalesce=self._config.coalesce)),
                 )
                 self._process = os.getpid()
+                # Connections at rest end with us: the client's own transport leaves them to the collector.
+                weakref.finalize(self, self._client.close).atexit = False
             return self._client

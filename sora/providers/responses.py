@@ -13,7 +13,7 @@ from sora.providers.dialect import Answer, Dialect
 from sora.providers.failure import broken, told
 from sora.providers.openai_client import OpenAIClient
 from sora.providers.payload import Pictures
-from sora.providers.response_event import Response, ResponseEvent, decode
+from sora.providers.response_event import Annotation, Response, ResponseEvent, decode
 
 # Why a response is incomplete, as a finish reason.
 INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"}
@@ -50,7 +50,7 @@ class Responses(Dialect):
         return body
 
     def _answer(self, request: Generate) -> Answer:
-        return _Answer(request.locale)
+        return ResponsesAnswer(request.locale)
 
 
 def _content(said: Message, pictures: Pictures) -> str | list[dict[str, Any]]:
@@ -62,7 +62,9 @@ def _content(said: Message, pictures: Pictures) -> str | list[dict[str, Any]]:
     ]
 
 
-class _Answer(Answer):
+class ResponsesAnswer(Answer):
+    """An answer in the events of Responses."""
+
     # The last events hold the whole text again, and a server may escape each letter of it.
     max_line = 16_777_216
 
@@ -98,9 +100,7 @@ class _Answer(Answer):
             case "response.reasoning_summary_part.added" if said.summary_index:
                 pieces.append(Reasoning("\n\n"))
             case "response.output_text.annotation.added":
-                cited = said.annotation
-                if cited is not None and cited.type == "url_citation" and cited.url:
-                    self.sources.setdefault(cited.url, Source(cited.url, cited.title or ""))
+                self._cite(said.annotation)
             case "response.web_search_call.in_progress":
                 pieces.append(self._search("in_progress"))
             case "response.web_search_call.completed":
@@ -116,6 +116,10 @@ class _Answer(Answer):
                 self.failure = told(said.error or {"code": said.code})
             case _ if said.error is not None:
                 self.failure = told(said.error)
+
+    def _cite(self, cited: Annotation | None) -> None:
+        if cited is not None and cited.type == "url_citation" and cited.url:
+            self.sources.setdefault(cited.url, Source(cited.url, cited.title or ""))
 
     def _end(self, response: Response, pieces: list[Piece]) -> None:
         details, tokens = response.incomplete_details, response.usage

@@ -74,7 +74,8 @@ class Transport(httpx2.BaseTransport):
         except BaseException:
             body.close()
             raise
-        return httpx2.Response(body.status, headers=body.headers, stream=body, extensions={BODY: body})
+        headers, body.headers = body.headers, []
+        return httpx2.Response(body.status, headers=headers, stream=body, extensions={BODY: body})
 
     def close(self) -> None:
         """Close the connections at rest; also done when nobody refers to the transport any more."""
@@ -115,13 +116,14 @@ class Body(httpx2.SyncByteStream):
         self._coalesce = transport.coalesce
         self._parser = httptools.HttpResponseParser(self)
         self._blocks: list[bytes] = []
+        self._room = MAX_ERROR_BODY  # for more of an answer that is an error
         self._headed = False
         self._framed = False
         self._reusable = False
         self._complete = False
         self._surplus = False
         self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.headers: list[tuple[bytes, bytes]] = []  # until they are asked for
 
     def read_head(self) -> None:
         """Wait for the status and the headers."""
@@ -132,25 +134,27 @@ class Body(httpx2.SyncByteStream):
                 raise httpx2.RemoteProtocolError("headers too long")
 
     def __iter__(self) -> Iterator[bytes]:
-        room = MAX_ERROR_BODY if self.status >= 400 else None
-        while True:
-            if self._blocks:
-                block = b"".join(self._blocks)
-                self._blocks.clear()
-                yield block
-                if room is not None and (room := room - len(block)) <= 0:
-                    return
-            if self._complete:
-                return
+        return self
+
+    def __next__(self) -> bytes:
+        while not self._blocks:
+            if self._complete or self._room <= 0:
+                raise StopIteration
             if self._coalesce and self._waiting.call.begun:
                 self._waiting.pause(min(self._coalesce, self._waiting.remaining()))
             self._read()
+        block = b"".join(self._blocks)
+        self._blocks.clear()
+        if self.status >= 400:
+            self._room -= len(block)
+        return block
 
     def close(self) -> None:
         """Give the connection back if the answer was read to its end, close it at once if not."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        del self._parser  # it knows us: together we would wait for the collector
         self._waiting.release()
         if self._complete and self._reusable and not self._surplus:
             self._transport.keep(connection)

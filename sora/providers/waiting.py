@@ -21,9 +21,10 @@ class Waiting:
     thread), a pause ends. The constructor raises CallCancelled when the call was cancelled before.
     """
 
+    _lock = threading.Lock()  # one for all, there may be thousands: it is held for a system call at most
+
     def __init__(self, call: Call) -> None:
         self.call = call
-        self._lock = threading.Lock()
         self._woken = threading.Event()
         self._held: socket.socket | None = None
         self._ends = math.inf
@@ -33,8 +34,9 @@ class Waiting:
     def close(self) -> None:
         """The call is over: a cancel reaches nothing of it any more."""
         self.release()
-        if self._alarm is not None:
-            self._alarm.stop()
+        alarm, self._alarm = self._alarm, None  # it knows us: together we would wait for the collector
+        if alarm is not None:
+            alarm.stop()
         self.call.on_cancel(None)
 
     def limit(self, seconds: float) -> None:

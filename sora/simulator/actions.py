@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
+
+from gevent.event import Event
 
 from sora.simulator.scripts import Script
 from sora.simulator.text import Answer
@@ -45,7 +47,14 @@ class Cut:
     reset: bool = False
 
 
-Action = Write | Pause | Flush | Silence | Cut
+@dataclass(frozen=True, slots=True)
+class Until:
+    """Wait for something that happens elsewhere, however long that takes."""
+
+    event: Event
+
+
+Action = Write | Pause | Flush | Silence | Cut | Until
 
 _SPLIT_PAUSE = Pause(0.002)
 """Between the halves of a split UTF-8 sequence, so that a client on the same machine reads them apart."""
@@ -93,10 +102,24 @@ class Wire(ABC):
     def block(self, data: bytes) -> bytes:
         return b"data: " + data + self.eol * 2
 
+    def saying(self, pieces: Iterable[str], like: bytes, *, empty: Callable[[], bytes]) -> Iterator[bytes]:
+        """One frame for each piece, `like` the one of the piece "@": all but the piece is the same, and encoded once. `empty`
+        makes what says nothing, for a script that wants such frames in between."""
+        head, tail = like.rsplit(b'"@"', 1)
+        for index, piece in enumerate(pieces):
+            frame = self.commented(head + encode(piece) + tail)
+            yield frame + empty() if self.script.null and index % 3 == 1 else frame
+
+    def commented(self, frame: bytes) -> bytes:
+        """The frame, after comments where the script wants them."""
+        if not self.script.comments:
+            return frame
+        return b": between" + self.eol * 2 + b": inside" + self.eol + frame
+
 
 def streamed(script: Script, answer: Answer, wire: Wire) -> Iterator[Action]:
     """The actions of a streamed answer."""
-    return _split(_streamed(script, answer, wire)) if script.utf8 else _streamed(script, answer, wire)
+    return split(_streamed(script, answer, wire)) if script.utf8 else _streamed(script, answer, wire)
 
 
 def whole(script: Script, answer: Answer, wire: Wire) -> Iterator[Action]:
@@ -118,7 +141,7 @@ def whole(script: Script, answer: Answer, wire: Wire) -> Iterator[Action]:
         yield Write(encode(wire.whole_error()))
     else:
         steps: Iterator[Action] = iter((Write(data, len(shown)),))
-        yield from _split(steps) if script.utf8 else steps
+        yield from split(steps) if script.utf8 else steps
 
 
 def encode(value: object) -> bytes:
@@ -175,7 +198,7 @@ def _writes(parts: Iterator[tuple[Iterator[bytes], int]], burst: int) -> Iterato
             yield Write(b"".join(batch), len(batch) * tokens_per_frame)
 
 
-def _split(actions: Iterator[Action]) -> Iterator[Action]:
+def split(actions: Iterator[Action]) -> Iterator[Action]:
     """The same actions, each write cut inside the first character that takes more than one byte."""
     for action in actions:
         if isinstance(action, Write):

@@ -12,6 +12,7 @@ from flask import Blueprint, Flask, Response, abort, current_app, g, jsonify, re
 
 from sora.simulator import actions, dify, embeddings, prompt
 from sora.simulator.actions import Action, Cut, Pause, Wire, Write
+from sora.simulator.background import Kept, Shelf
 from sora.simulator.completions import Completion
 from sora.simulator.player import HANDLER, Player
 from sora.simulator.recorder import Entry, Recorder
@@ -40,6 +41,7 @@ def create_app() -> Flask:
     """An app with its own record. Its answers need the server of `serve`: a script may cut the connection."""
     app = Flask(__name__)
     app.extensions["sora.simulator.recorder"] = Recorder()
+    app.extensions["sora.simulator.shelf"] = Shelf()
     app.register_blueprint(_v1)
     app.register_blueprint(_control)
     return app
@@ -47,7 +49,7 @@ def create_app() -> Flask:
 
 @_v1.before_request
 def _begin() -> None:
-    if dify.is_stop(request.path):
+    if dify.is_stop(request.path) or request.path.endswith("/cancel"):
         return  # it is part of the request that it stops
     connection = f"{request.remote_addr}:{request.environ.get('REMOTE_PORT', '')}"
     g.entry = _recorder().begin(request.path, dict(request.headers), connection=connection, now=time.time())
@@ -89,8 +91,9 @@ def chat_completions() -> Response:
 @_v1.post("/responses")
 def responses() -> Response:
     body, model, script = _asked("instructions", "input")
-    if body.get("background") is True:
-        return _error(400, "The simulator has no background responses.")
+    background = body.get("background") is True
+    if background and body.get("store") is False:
+        return _error(400, "Background mode requires store to be true.")
     messages = _prompt(prompt.of_response, body)
     if failure := _failure(model, script, prompt=messages):
         return failure
@@ -106,7 +109,9 @@ def responses() -> Response:
         "tools": tools,
         "tool_choice": "auto",
         "parallel_tool_calls": True,
+        "background": background,
     }
+    g.entry.response = header["id"]
     wire = Reply(
         script,
         header=header,
@@ -114,7 +119,47 @@ def responses() -> Response:
         query=answer.query if searched else None,
         citations=answer.citations,
     )
-    return _say(script, answer, wire)
+    if not background:
+        return _say(script, answer, wire)
+    kept = _shelf().put(Kept(script, answer, wire))
+    if g.entry.stream:
+        return _stream(kept.opening())
+    return jsonify(kept.state)
+
+
+@_v1.get("/responses/<response_id>")
+def response(response_id: str) -> Response:
+    """A background response as it is now, or its events, those after `starting_after`."""
+    kept = _kept(response_id)
+    g.entry.response = response_id
+    g.entry.parameters = request.args.to_dict()
+    if request.args.get("stream") != "true":
+        return jsonify(kept.state)
+    g.entry.stream = True
+    if not kept.script.restream:
+        return _error(
+            400, "This response can no longer be streamed because it is more than 5 minutes old (simulated)."
+        )
+    try:
+        after = int(request.args.get("starting_after", "-1"))
+    except ValueError:
+        return _error(400, "'starting_after' must be a number.")
+    return _stream(kept.events(after))
+
+
+@_v1.delete("/responses/<response_id>")
+def delete_response(response_id: str) -> Response:
+    _kept(response_id)
+    _shelf().drop(response_id)
+    return jsonify(id=response_id, object="response", deleted=True)
+
+
+@_v1.post("/responses/<response_id>/cancel")
+def cancel_response(response_id: str) -> Response:
+    kept = _kept(response_id)
+    _recorder().stop(response_id)
+    kept.cancel()
+    return jsonify(kept.state)
 
 
 @_v1.post("/embeddings")
@@ -251,17 +296,23 @@ def _error(
     status: int,
     message: str | None = None,
     *,
+    code: str | None = "",
     retry_after: int | None = None,
     delay: float = 0.0,
 ) -> Response:
-    """OpenAI's error body. Without a message of its own a status has its usual one."""
+    """OpenAI's error body. Without a message or a code of its own a status has its usual one."""
     usual = (
         "invalid_request_error" if status < 500 else "server_error",
         None,
         f"Status {status} (simulated).",
     )
-    kind, code, usual_message = _ERRORS.get(status, usual)
-    detail = {"message": message or usual_message, "type": kind, "param": None, "code": code}
+    kind, usual_code, usual_message = _ERRORS.get(status, usual)
+    detail = {
+        "message": message or usual_message,
+        "type": kind,
+        "param": None,
+        "code": usual_code if code == "" else code,
+    }
     said = dify.refusal(status, detail) if request.path.endswith("/chat-messages") else {"error": detail}
     body = actions.encode(said)
     response = (
@@ -276,7 +327,11 @@ def _error(
 def _say(script: Script, answer: Answer, wire: Wire) -> Response:
     if not g.entry.stream:
         return _play(actions.whole(script, answer, wire))
-    response = _play(actions.streamed(script, answer, wire))
+    return _stream(actions.streamed(script, answer, wire))
+
+
+def _stream(steps: Iterator[Action]) -> Response:
+    response = _play(steps)
     response.headers["Content-Type"] = "text/event-stream; charset=utf-8"
     response.headers["Cache-Control"] = "no-cache"
     return response
@@ -285,6 +340,19 @@ def _say(script: Script, answer: Answer, wire: Wire) -> Response:
 def _play(steps: Iterator[Action]) -> Response:
     player = Player(steps, request.environ[HANDLER], g.entry)
     return Response(player, mimetype="application/json", direct_passthrough=True)
+
+
+def _kept(response_id: str) -> Kept:
+    """The background response that the request is about; a 404 ends the request."""
+    kept = _shelf().get(response_id)
+    if kept is None:
+        abort(_error(404, f"Response with id '{response_id}' not found (simulated).", code=None))
+    return kept
+
+
+def _shelf() -> Shelf:
+    shelf: Shelf = current_app.extensions["sora.simulator.shelf"]
+    return shelf
 
 
 def _recorder() -> Recorder:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 
 class Citation(NamedTuple):
+    """A page that an answer cites."""
+
     url: str
     title: str
 

@@ -29,8 +29,11 @@ class Completion(Wire):
         )
 
     def parts(self, thought: Sequence[str], shown: Iterable[str]) -> Iterator[tuple[Iterator[bytes], int]]:
-        yield self._frames("reasoning_content", thought), 0
-        yield self._frames("refusal" if self.script.refusal else "content", shown), 1
+        for field, pieces, tokens in (
+            ("reasoning_content", thought, 0),
+            ("refusal" if self.script.refusal else "content", shown, 1),
+        ):
+            yield self.saying(pieces, self._chunk({field: "@"}), empty=self._empty), tokens
 
     def bad(self) -> bytes:
         return self.block(encode({**self._header, "choices": []})[:-9])
@@ -68,16 +71,8 @@ class Completion(Wire):
         message = "The server had an error while processing your request. Sorry about that! (simulated)"
         return {"error": {"message": message, "type": "server_error", "param": None, "code": None}}
 
-    def _frames(self, field: str, shown: Iterable[str]) -> Iterator[bytes]:
-        """One frame for each piece. All but the piece is the same in each: it is encoded once."""
-        head, tail = self._chunk({field: "@"}).rsplit(b'"@"', 1)
-        for index, piece in enumerate(shown):
-            frame = head + encode(piece) + tail
-            if self.script.comments:
-                frame = b": between" + self.eol * 2 + b": inside" + self.eol + frame
-            if self.script.null and index % 3 == 1:
-                frame += self._chunk({"content": None}) + self.block(encode({**self._header, "choices": []}))
-            yield frame
+    def _empty(self) -> bytes:
+        return self._chunk({"content": None}) + self.block(encode({**self._header, "choices": []}))
 
     def _chunk(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}

@@ -18,10 +18,12 @@ _APPS = {"app-feeling": "feeling", "app-thinking": "thinking"}
 
 
 def is_stop(path: str) -> bool:
+    """Whether this is where a message is stopped."""
     return _STOP.fullmatch(path) is not None
 
 
 def new_id() -> str:
+    """An id as Dify's are."""
     return str(uuid.uuid4())
 
 
@@ -73,7 +75,8 @@ class ChatMessage(Wire):
 
     def parts(self, thought: Sequence[str], shown: Iterable[str]) -> Iterator[tuple[Iterator[bytes], int]]:
         yield (self._event("agent_thought", thought=each) for each in thought), 0
-        yield self._saying(shown), 1
+        like = self._event("message", answer="@")
+        yield self.saying(shown, like, empty=self._empty), 1
 
     def bad(self) -> bytes:
         return self._event("message")[: -1 - len(self.eol) * 2] + self.eol * 2
@@ -106,16 +109,8 @@ class ChatMessage(Wire):
             "status": 500,
         }
 
-    def _saying(self, shown: Iterable[str]) -> Iterator[bytes]:
-        """One event for each piece. All but the piece is the same in each: it is encoded once."""
-        head, tail = self._event("message", answer="@").rsplit(b'"@"', 1)
-        for index, piece in enumerate(shown):
-            frame = head + encode(piece) + tail
-            if self.script.comments:
-                frame = b": between" + self.eol * 2 + b": inside" + self.eol + frame
-            if self.script.null and index % 3 == 1:
-                frame += self._event("message", answer=None) + self._event("node_started", data={})
-            yield frame
+    def _empty(self) -> bytes:
+        return self._event("message", answer=None) + self._event("node_started", data={})
 
     def _event(self, event: str, **said: Any) -> bytes:
         return self.block(encode({"event": event, **self._shared, **said}))

@@ -12,7 +12,7 @@ from typing import Any
 import gevent
 from gevent.event import Event
 
-from sora.simulator.actions import Action, Cut, Flush, Pause, Silence, Write
+from sora.simulator.actions import Action, Cut, Flush, Pause, Silence, Until, Write
 from sora.simulator.recorder import Entry
 
 HANDLER = "sora.simulator.handler"
@@ -51,6 +51,8 @@ class Player:
                     self._readable.wait(waits)
                 else:  # the others' turn: a write that fits the socket's buffer never waits
                     gevent.sleep(0)
+            elif isinstance(action, Until):
+                gevent.wait((action.event, self._readable), count=1)
             elif isinstance(action, Flush):
                 self._handler.write(b"")
             elif isinstance(action, Silence):

@@ -35,7 +35,9 @@ class Entry:
     task: str | None = None
     """What Dify calls an answer under way."""
     stopped: bool = False
-    """The client asked to stop it, by its task."""
+    """The client asked to stop it, by its task or its response."""
+    response: str | None = None
+    """The id of the response that it is about."""
 
 
 class Recorder:
@@ -47,16 +49,17 @@ class Recorder:
         self._number = 0
 
     def begin(self, path: str, headers: Mapping[str, str], *, connection: str, now: float) -> Entry:
+        """Note a request, without its secrets; the entry is filled in as it is answered."""
         self._number += 1
         shown = {name: value for name, value in headers.items() if name.lower() not in _SECRET_HEADERS}
         entry = Entry(number=self._number, path=path, headers=shown, connection=connection, started_at=now)
         self._entries.append(entry)
         return entry
 
-    def stop(self, task: str) -> None:
-        """Note that the client wants this one to stop."""
+    def stop(self, made: str) -> None:
+        """Note that the client wants this task or response to stop."""
         for entry in self._entries:
-            if entry.task == task:
+            if made in (entry.task, entry.response):
                 entry.stopped = True
 
     def fails(self, model: str, prompt: str, *, times: int) -> bool:

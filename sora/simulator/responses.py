@@ -38,6 +38,16 @@ class Reply(Wire):
         self._texts: list[str] = []
         self._length = 0
         self._annotations: list[dict[str, Any]] = []
+        self.final: dict[str, Any] | None = None
+        """The response as it is at its end."""
+
+    @property
+    def id(self) -> str:
+        return str(self._header["id"])
+
+    def unfinished(self, status: str) -> dict[str, Any]:
+        """The response before its end, or without one."""
+        return self._response(status)
 
     def greeting(self) -> bytes:
         events = ("response.created", "response.in_progress")
@@ -59,6 +69,7 @@ class Reply(Wire):
     def error(self) -> bytes:
         if self.script.failed is not None:
             return self._event("response.failed", response=self.whole_error())
+        self.whole_error()
         return self._event("error", code="server_error", message=_FAILED, param=None)
 
     def ending(self, tokens: int, thought: Sequence[str]) -> Iterator[bytes]:
@@ -89,7 +100,8 @@ class Reply(Wire):
         return self._ended(output, len(shown), len(thought))
 
     def whole_error(self) -> dict[str, Any]:
-        return self._response("failed") | {"error": {"code": "server_error", "message": _FAILED}}
+        self.final = self._response("failed") | {"error": {"code": "server_error", "message": _FAILED}}
+        return self.final
 
     # The parts of a stream.
 
@@ -139,9 +151,7 @@ class Reply(Wire):
         between, tail = between.rsplit(b'""', 1)
         for index, piece in enumerate(shown):
             begin = self._begin()
-            frame = head + b"%d" % self._next() + between + encode(piece) + tail
-            if self.script.comments:
-                frame = b": between" + self.eol * 2 + b": inside" + self.eol + frame
+            frame = self.commented(head + b"%d" % self._next() + between + encode(piece) + tail)
             if annotation := self._heed(piece):
                 number = len(self._annotations) - 1
                 frame += self._event(
@@ -230,6 +240,7 @@ class Reply(Wire):
                 "output_tokens_details": {"reasoning_tokens": thought},
                 "total_tokens": self._prompt_tokens + tokens + thought,
             }
+        self.final = ended
         return ended
 
     def _event(self, kind: str, **fields: Any) -> bytes:

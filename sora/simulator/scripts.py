@@ -62,9 +62,11 @@ class Script:
     surrogate: bool = False
     empty: bool = False
     drip: bool = False
+    restream: bool = True
 
     @property
     def finish_reason(self) -> str:
+        """Why the answer ends, as OpenAI words it."""
         return "content_filter" if self.filter is not None else "length" if self.length else "stop"
 
 
@@ -171,6 +173,7 @@ OPTIONS: tuple[Option, ...] = (
     _word("echo", "the text is the last user message", echo=True),
     _word("million", "a million characters in pieces of 250; no delay unless given", million=True),
     _word("drip", "comments for ever, never a token", drip=True),
+    _word("nostream", "a background response that is asked for again is not streamed: 400", restream=False),
 )
 """Every option; what GET /v1/models lists and the documentation's table are checked against it."""
 

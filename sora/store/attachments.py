@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from sora.store.crypto import Keyring
 from sora.store.models import AttachmentRow
 from sora.store.runs import Run
+
+TABLE = cast("sa.Table", AttachmentRow.__table__)
 
 
 class Attachment(NamedTuple):
@@ -22,14 +23,15 @@ class Attachment(NamedTuple):
 
 
 class AttachmentStore:
-    """Reads and writes the files of runs in the caller's session; none commits. They are deleted with their run."""
+    """The files of runs as rows of TABLE, which are deleted with their run. To seal and to open them takes a processor a
+    millisecond for each megabyte or two, and so does the database: both are the caller's to do beside the streams."""
 
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
 
-    def put(self, session: Session, run: Run, files: Sequence[Attachment]) -> None:
-        """Keep the files of a run that is in the database, in their order; once for a run."""
-        rows = [
+    def sealed(self, run: Run, files: Sequence[Attachment]) -> list[dict[str, object]]:
+        """The rows of a run's files, in their order; to be written once, when the run is in the database."""
+        return [
             {
                 "run_id": run.id,
                 "position": position,
@@ -39,26 +41,22 @@ class AttachmentStore:
             }
             for position, file in enumerate(files)
         ]
-        if rows:
-            session.execute(sa.insert(AttachmentRow), rows)
 
-    def of(self, session: Session, run_id: str, owner: str) -> list[Attachment]:
-        """The files of an owner's run, in their order."""
-        rows = session.scalars(
-            sa.select(AttachmentRow).where(AttachmentRow.run_id == run_id).order_by(AttachmentRow.position)
-        )
+    @staticmethod
+    def rows(run_id: str) -> sa.Select[Any]:
+        """The query for the rows of a run's files, in their order."""
+        return sa.select(TABLE).where(TABLE.c.run_id == run_id).order_by(TABLE.c.position)
+
+    def opened(self, rows: Sequence[Any], owner: str) -> list[Attachment]:
+        """The files of rows of an owner's run."""
         return [
             Attachment(
-                self._keyring.open(row.name, **_place(run_id, row.position, owner, "name")).decode(),
+                self._keyring.open(row.name, **_place(row.run_id, row.position, owner, "name")).decode(),
                 row.media_type,
-                self._keyring.open(row.content, **_place(run_id, row.position, owner, "content")),
+                self._keyring.open(row.content, **_place(row.run_id, row.position, owner, "content")),
             )
             for row in rows
         ]
-
-    def copy(self, session: Session, from_run: str, to_run: Run) -> None:
-        """Give a run the files of another one of the same owner."""
-        self.put(session, to_run, self.of(session, from_run, to_run.owner))
 
 
 def _place(run_id: str, position: int, owner: str, column: str) -> dict[str, str]:

@@ -14,12 +14,11 @@ from sqlalchemy.orm import Session, aliased
 from sora.errors import ConversationBusy, NotFound, RunActive
 from sora.store.crypto import Keyring
 from sora.store.models import Base, ConversationRow, MessageRow, RunRow
+from sora.store.moment import EPOCH, from_microseconds, in_utc, microseconds
 from sora.store.runs import UNFINISHED, Run, insert, new_id, now
 
 Role = Literal["user", "assistant"]
 
-_EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
-_MICROSECOND = dt.timedelta(microseconds=1)
 _PLACE = re.compile(r"([0-9]{1,18})-([0-9A-Za-z]{1,22})")
 _TITLE = 60  # characters of the first question that a conversation is called by
 
@@ -48,7 +47,7 @@ class Turn:
     content: str
     meta: dict[str, Any] = field(default_factory=dict)
     run_id: str = ""
-    created_at: dt.datetime = _EPOCH
+    created_at: dt.datetime = EPOCH
     id: str = ""
     number: int = 0
     status: str = "completed"
@@ -67,12 +66,12 @@ class Place(NamedTuple):
         if match is None:
             raise ValueError("not a place")
         try:
-            return cls(_EPOCH + int(match[1]) * _MICROSECOND, match[2])
+            return cls(from_microseconds(int(match[1])), match[2])
         except OverflowError as error:
             raise ValueError("not a place") from error
 
     def __str__(self) -> str:
-        return f"{(self.updated_at - _EPOCH) // _MICROSECOND}-{self.id}"
+        return f"{microseconds(self.updated_at)}-{self.id}"
 
 
 def _table(model: type[Base]) -> sa.Table:
@@ -292,6 +291,7 @@ class ConversationStore:
         return found[:limit], Place(last.updated_at, last.id) if last is not None else None
 
     def find(self, session: Session, owner: str, name: str) -> Conversation | None:
+        """The owner's conversation of that name."""
         return self._one(session, _NAMED, {"of_owner": owner, "called": name})
 
     def rename(self, session: Session, conversation: Conversation, title: str) -> Conversation:
@@ -321,7 +321,7 @@ class ConversationStore:
         title = ""
         if row.title is not None:
             title = self._unseal("conversations", "title", row.id, row.owner, row.title).decode()
-        created, updated = _moment(row.created_at), _moment(row.updated_at)
+        created, updated = in_utc(row.created_at), in_utc(row.updated_at)
         return Conversation(
             row.id, row.owner, row.name, title, row.context_from, row.under_way, created, updated
         )
@@ -331,7 +331,7 @@ class ConversationStore:
         meta: dict[str, Any] = {}
         if row.meta is not None:
             meta = msgspec.json.decode(self._unseal("messages", "meta", row.id, row.owner, row.meta))
-        created = _moment(row.created_at)
+        created = in_utc(row.created_at)
         return Turn(row.role, content, meta, row.run_id, created, row.id, row.number, row.status)
 
     def _title(self, conversation: Conversation, line: str) -> bytes:
@@ -347,8 +347,3 @@ class ConversationStore:
 def _beginning(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _TITLE else line[: _TITLE - 1] + "…"
-
-
-def _moment(at: dt.datetime) -> dt.datetime:
-    # SQLite gives a moment back without its zone, PostgreSQL in the zone of the session.
-    return (at if at.tzinfo else at.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)

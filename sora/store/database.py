@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from sora import metrics
+from sora.aside import aside
 from sora.errors import StoreError
 
 _WRITES = "sora_writes"
@@ -28,7 +29,15 @@ _AT_ONCE = 0.02  # seconds
 _AT_ONCE_SHARE = 0.5  # of the time at most, in the long run, however slow the database is
 _AT_ONCE_BURST = 1.0  # seconds that may be saved up for a burst
 
+# A checkpoint brings what stands in SQLite's log into its file.
+_CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
+_LONG = 16_000  # pages of the log, 64 MiB: from here on it is begun anew
+_TOO_LONG = 4 * _LONG  # pages at which a commit makes the checkpoint that nobody has made
+
 _bound = threading.local()  # .deadline: when this thread's (greenlet's) transaction must have had its answer
+
+#: In the `info` of a session that has written much to SQLite: its commit runs aside.
+ASIDE = "aside"
 
 
 class Database:
@@ -47,6 +56,8 @@ class Database:
         self.dialect = self.url.get_backend_name()
         # Waiting for the file's lock blocks a gevent worker for a moment: only one of its writers may do so at a time.
         self._turn = threading.Lock() if self.dialect == "sqlite" else None
+        self._written = False  # since the last checkpoint
+        self._checkpointing = False
         if self.dialect == "sqlite":
             self.engine = _sqlite(self.url, pool=pool, timeout=timeout)
         else:
@@ -70,6 +81,10 @@ class Database:
             session.begin(),
         ):
             yield session
+            # Beside a checkpoint a commit may have to wait until the disk is done with that.
+            if self._turn is not None and (self._checkpointing or session.info.get(ASIDE)):
+                _commit(session)
+        self._written = True
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
@@ -83,8 +98,42 @@ class Database:
         finally:
             self._turn.release()
 
+    def checkpoint(self) -> None:
+        """Bring what stands in SQLite's log into its file, aside, so that the commits of a gevent worker need not wait for the
+        disk; to be called every few seconds. Writers wait only while a long log is brought to its end, so that it can be
+        begun anew. Nothing on PostgreSQL. Raises StoreError."""
+        if self._turn is None or not self._written:
+            return
+        self._written = False
+        with _translated():
+            connection = self.engine.raw_connection()
+        self._checkpointing = True
+        try:
+            _, length, done = _aside(connection.driver_connection, _CHECKPOINT)
+            if length > max(done, _LONG):
+                with self._in_turn():
+                    _aside(connection.driver_connection, _CHECKPOINT)
+        finally:
+            self._checkpointing = False
+            connection.close()
+
     def close(self) -> None:
+        """Close the connections that nobody uses now; those in use are closed as they come back."""
         self.engine.dispose()
+
+
+def _commit(session: Session) -> None:
+    """The commit of SQLite, which copies all that was written into its log; the session's own finds it done."""
+    session.flush()
+    _aside(session.connection().connection.driver_connection, "COMMIT")
+
+
+def _aside(connection: Any, statement: str) -> Any:
+    """The first row of a statement that may take its time. Raises StoreError."""
+    try:
+        return aside(lambda: connection.execute(statement).fetchone())
+    except sqlite3.OperationalError as error:
+        raise StoreError(f"SQLite: {error.sqlite_errorname}") from error
 
 
 class _Pool(QueuePool):
@@ -139,6 +188,7 @@ def _sqlite(url: sa.URL, *, pool: int, timeout: float) -> sa.Engine:
         connection.isolation_level = None  # the driver begins nothing by itself; `begin` below does
         _patiently(connection, "PRAGMA journal_mode=WAL", timeout)
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_TOO_LONG}")
         connection.execute("PRAGMA foreign_keys=ON")
 
     @event.listens_for(engine, "begin")

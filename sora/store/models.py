@@ -10,6 +10,7 @@ from sqlalchemy import (
     DateTime,
     Float,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -26,6 +27,8 @@ KEY = String(255)
 
 
 class Base(DeclarativeBase):
+    """The tables of Sora, whose indexes and keys are named by their columns: migrations find them by these names."""
+
     metadata = MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -60,7 +63,8 @@ class KeyRow(Base):
 
 class RunRow(Base):
     """One generation. `request`, `text` and `result` are sealed. `turn` is the number of the message, in the conversation it
-    goes on with, that it answers; `superseded`: it ends when nobody reads it, for the next one waits."""
+    goes on with, that it answers; `superseded`: it ends when nobody reads it, for the next one waits; `upstream`: what another
+    worker needs to go on with it, until it is final."""
 
     __tablename__ = "runs"
     __table_args__ = (
@@ -103,6 +107,7 @@ class RunRow(Base):
     conversation_id: Mapped[str | None] = mapped_column(ID)
     turn: Mapped[int | None] = mapped_column(Integer)
     superseded: Mapped[bool] = mapped_column(default=False)
+    upstream: Mapped[str | None] = mapped_column(Text)
 
 
 class JournalRow(Base):
@@ -210,13 +215,15 @@ class OutboxRow(Base):
 
 class ShelfRow(Base):
     """The documents of one owner, with an index of their own; the shared ones are those of the owner "". Passages are numbered
-    on their shelf, and no number is given twice. Who writes to a shelf holds its row."""
+    on their shelf, and no number is given twice. `vectors` counts the changes to their vectors. Who writes to a shelf holds its
+    row."""
 
     __tablename__ = "shelves"
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     owner: Mapped[str] = mapped_column(OWNER, unique=True)
     next_number: Mapped[int] = mapped_column(BigInteger, default=0)
+    vectors: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
 
 
 class DocumentRow(Base):
@@ -253,6 +260,20 @@ class PassageRow(Base):
     position: Mapped[int] = mapped_column(Integer)
     text: Mapped[str] = mapped_column(Text)
     cells: Mapped[str | None] = mapped_column(Text)
+
+
+class VectorRow(Base):
+    """What a model of embeddings makes of a passage: `data` is a vector of length one, as 32-bit floats, little-endian."""
+
+    __tablename__ = "vectors"
+    __table_args__ = (
+        ForeignKeyConstraint(["shelf", "number"], ["passages.shelf", "passages.number"], ondelete="CASCADE"),
+    )
+
+    shelf: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    model: Mapped[str] = mapped_column(String(255))
+    data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class SegmentRow(Base):

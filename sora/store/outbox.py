@@ -117,6 +117,7 @@ class OutboxStore:
         return self._settle(session, entry, {"worker": None, "state": DEAD, "last_answer": answer})
 
     def standing(self, session: Session) -> Standing:
+        """What waits to be delivered, since when, and what was refused for good."""
         query = sa.select(OutboxRow.state, sa.func.count(), sa.func.min(OutboxRow.created_at))
         found = {
             state: (count, first) for state, count, first in session.execute(query.group_by(OutboxRow.state))

@@ -15,10 +15,8 @@ from sqlalchemy.orm import Session
 from sora.errors import Conflict
 from sora.store.crypto import Keyring
 from sora.store.models import ID, OWNER, ReviewRow
+from sora.store.moment import EPOCH, from_microseconds, in_utc, microseconds
 from sora.store.runs import RunStore, insert, new_id, now
-
-_EPOCH = dt.datetime.fromtimestamp(0, dt.UTC)
-_MICROSECOND = dt.timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +42,7 @@ class Position(NamedTuple):
 
     @classmethod
     def of(cls, review: Review) -> Position:
+        """Where a review stands."""
         return cls(review.date, review.created_at, review.id)
 
     @classmethod
@@ -53,20 +52,20 @@ class Position(NamedTuple):
         Raises ValueError.
         """
         if len(text) == 10:
-            return cls(_date(text), _EPOCH, "")
+            return cls(_date(text), EPOCH, "")
         try:
             padded = text.encode("ascii") + b"=" * (-len(text) % 4)
             plain = base64.b64decode(padded, b"-_", validate=True).decode("ascii")
             date, since_epoch, review_id = plain.split("|")
             if not review_id.isalnum():
                 raise ValueError("not an id")
-            return cls(_date(date), _EPOCH + int(since_epoch) * _MICROSECOND, review_id)
+            return cls(_date(date), from_microseconds(int(since_epoch)), review_id)
         except (ValueError, OverflowError, binascii.Error) as error:
             raise ValueError("neither a date nor a cursor") from error
 
     def __str__(self) -> str:
         """Opaque text for a URL, longer than a date; it holds nothing that the page before it did not."""
-        plain = f"{self.date}|{(self.created_at - _EPOCH) // _MICROSECOND}|{self.id}"
+        plain = f"{self.date}|{microseconds(self.created_at)}|{self.id}"
         return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
 
 
@@ -138,6 +137,7 @@ class ReviewStore:
         return (self._open(rows[0]), [row.id for row in rows[1:]]) if rows else None
 
     def find(self, session: Session, owner: str, review_id: str) -> Review | None:
+        """One of the owner's reviews."""
         row = session.scalars(_of(owner).where(ReviewRow.id == review_id)).first()
         return self._open(row) if row is not None else None
 
@@ -159,10 +159,9 @@ class ReviewStore:
             self._keyring.open(sealed, table="reviews", column=column, row=row.id, owner=row.owner).decode()
             for column, sealed in (("body", row.body), ("feedback", row.feedback))
         )
-        # SQLite gives a moment back without its zone, PostgreSQL in the zone of the session.
-        created = row.created_at if row.created_at.tzinfo else row.created_at.replace(tzinfo=dt.UTC)
-        created = created.astimezone(dt.UTC)
-        return Review(row.id, row.owner, row.run_id, row.date, row.type, body, feedback, created)
+        return Review(
+            row.id, row.owner, row.run_id, row.date, row.type, body, feedback, in_utc(row.created_at)
+        )
 
 
 def _of(owner: str) -> sa.Select[ReviewRow]:

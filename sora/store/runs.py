@@ -10,7 +10,7 @@ import string
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import sqlalchemy as sa
@@ -21,6 +21,7 @@ from sora.errors import Conflict
 from sora.events import Extra, Usage
 from sora.store.crypto import Keyring
 from sora.store.models import Base, JournalRow, RunRow, WorkerRow
+from sora.store.moment import in_utc
 
 UNFINISHED = ("pending", "running")
 FINAL = ("completed", "failed", "cancelled", "interrupted")
@@ -40,6 +41,7 @@ def new_id() -> str:
 
 
 def now() -> dt.datetime:
+    """This moment in UTC, by the wall clock: for what is kept, not to measure with."""
     return dt.datetime.now(dt.UTC)
 
 
@@ -72,9 +74,11 @@ class Run:
     total_tokens: int | None = None
     log_expires_at: float | None = None
     result: bytes | None = None
+    upstream: str | None = None
 
     @property
     def final(self) -> bool:
+        """Whether it has ended, in whichever way: nothing changes it any more."""
         return self.status in FINAL
 
     @property
@@ -85,19 +89,33 @@ class Run:
     @property
     def ended_for(self) -> float:
         """Seconds since its end, by the wall clock; zero before."""
-        if self.ended_at is None:
-            return 0.0
-        # SQLite gives a moment back without its zone.
-        return (now() - self.ended_at.replace(tzinfo=self.ended_at.tzinfo or dt.UTC)).total_seconds()
+        return 0.0 if self.ended_at is None else _since(self.ended_at)
+
+    @property
+    def age(self) -> float:
+        """Seconds since its start, by the wall clock; zero when the clock that it was taken from is ahead of ours."""
+        return max(_since(self.created_at), 0.0)
 
     @property
     def usage(self) -> Usage | None:
+        """The tokens as the provider counted them; None where it did not tell all of them."""
         if self.input_tokens is None or self.output_tokens is None or self.total_tokens is None:
             return None
         return Usage(self.input_tokens, self.output_tokens, self.total_tokens)
 
 
 _COLUMNS = [getattr(RunRow, name) for name in Run.__slots__]
+_RUNS = cast("sa.Table", RunRow.__table__)
+# Statements of a run's usual path are made once, and of the table alone: building one costs more than running it.
+_FIND = sa.select(*(_RUNS.c[name] for name in Run.__slots__))
+_BY_ID = _FIND.where(_RUNS.c.id == sa.bindparam("run"))
+_BY_KEY = _FIND.where(_RUNS.c.owner == sa.bindparam("of"), _RUNS.c.idempotency_key == sa.bindparam("key"))
+_BY_TICKET = _FIND.where(_RUNS.c.ticket_mac == sa.bindparam("mac"))
+_RELEASE = (
+    sa.update(_RUNS)
+    .where(_RUNS.c.id.in_(sa.bindparam("runs", expanding=True)), _RUNS.c.status.in_(FINAL))
+    .values(idempotency_key=None)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +141,21 @@ class Wish(NamedTuple):
     reads: int
 
 
-_END = sa.update(cast("sa.Table", RunRow.__table__)).where(
-    RunRow.id == sa.bindparam("of_run"),
-    RunRow.epoch == sa.bindparam("of_epoch"),
-    RunRow.status.in_(UNFINISHED),
+_END = sa.update(_RUNS).where(
+    _RUNS.c.id == sa.bindparam("of_run"),
+    _RUNS.c.epoch == sa.bindparam("of_epoch"),
+    _RUNS.c.status.in_(UNFINISHED),
+)
+
+
+_NOTE = (
+    sa.update(cast("sa.Table", RunRow.__table__))
+    .where(
+        RunRow.id == sa.bindparam("of_run"),
+        RunRow.worker == sa.bindparam("of_worker"),
+        RunRow.ended_at.is_(None),
+    )
+    .values(upstream=sa.bindparam("to"))
 )
 
 
@@ -137,9 +166,11 @@ class RunStore:
         self._keyring = keyring
 
     def seal_request(self, run_id: str, owner: str, request: bytes) -> bytes:
+        """A run's request as its row holds it: `request_of` opens it, under this id and owner alone."""
         return self._keyring.seal(request, table="runs", column="request", row=run_id, owner=owner)
 
     def request_of(self, run: Run) -> bytes:
+        """A run's request, opened. Raises UnreadableError."""
         return self._keyring.open(run.request, table="runs", column="request", row=run.id, owner=run.owner)
 
     def text_of(self, run: Run) -> str:
@@ -163,26 +194,24 @@ class RunStore:
         values.update(
             ticket_mac=self._ticket(ticket), ticket_expires_at=ticket_expires_at, ticket_used=False, reads=0
         )
-        return bool(insert(session, RunRow, values, unless=("owner", "idempotency_key")))
+        # Of two at once PostgreSQL may see the ticket taken before the key is: whatever is taken, nothing is written.
+        return bool(insert(session, RunRow, values))
 
     def find(self, session: Session, run_id: str) -> Run | None:
-        return _one(session, RunRow.id == run_id)
+        """A run, whosever it is."""
+        return _one(session, _BY_ID, run=run_id)
 
     def find_by_key(self, session: Session, owner: str, key: str, *, mac_of: bytes) -> Run | None:
         """The run an idempotency key started. Raises Conflict when that request was another one; an implicit key is made of
         the request itself."""
-        run = _one(session, RunRow.owner == owner, RunRow.idempotency_key == key)
+        run = _one(session, _BY_KEY, of=owner, key=key)
         if run is not None and not run.implicit and not self._keyring.same(run.request_mac, mac_of):
             raise Conflict
         return run
 
     def release(self, session: Session, run_ids: Sequence[str]) -> None:
         """Let the GETs that started these runs start others, as far as the runs are final."""
-        session.execute(
-            sa.update(RunRow)
-            .where(RunRow.id.in_(run_ids), RunRow.status.in_(FINAL))
-            .values(idempotency_key=None)
-        )
+        session.connection().execute(_RELEASE, {"runs": list(run_ids)})
 
     def give_ticket(self, session: Session, run_id: str, ticket: str, *, expires_at: float) -> None:
         """Let a ticket open a run that has none."""
@@ -195,11 +224,13 @@ class RunStore:
     def find_by_ticket(self, session: Session, ticket: str) -> Run | None:
         """The run of a ticket, which is used by this. None for one that is made up, expired before its first use, or whose
         run's log has expired."""
-        which = RunRow.ticket_mac == self._ticket(ticket)
+        mac = self._ticket(ticket)
         in_time = sa.or_(RunRow.ticket_used, RunRow.ticket_expires_at > time.time())
         logged = sa.or_(RunRow.log_expires_at.is_(None), RunRow.log_expires_at > time.time())
-        used = session.execute(sa.update(RunRow).where(which, in_time, logged).values(ticket_used=True))
-        return _one(session, which) if used.rowcount else None  # type: ignore[attr-defined]
+        used = session.execute(
+            sa.update(RunRow).where(RunRow.ticket_mac == mac, in_time, logged).values(ticket_used=True)
+        )
+        return _one(session, _BY_TICKET, mac=mac) if used.rowcount else None  # type: ignore[attr-defined]
 
     def list(
         self, session: Session, owner: str, *, status: str | None, limit: int, before: str | None
@@ -225,6 +256,11 @@ class RunStore:
         """Mark runs as running, those that are still pending."""
         pending = sa.update(RunRow).where(RunRow.id.in_(run_ids), RunRow.status == "pending")
         session.execute(pending.values(status="running"))
+
+    def note(self, session: Session, worker: str, upstreams: Mapping[str, str]) -> None:
+        """Keep where these runs of a worker's can be gone on with: run -> upstream."""
+        values = [{"of_run": run_id, "of_worker": worker, "to": to} for run_id, to in upstreams.items()]
+        session.connection().execute(_NOTE, values)
 
     def end(self, session: Session, run: Run, ending: Ending, *, ttl: float) -> bool:
         """Make a run final, if it is unfinished and still in our epoch. False: somebody else has decided."""
@@ -328,6 +364,7 @@ class RunStore:
             "total_tokens": usage and usage.total_tokens,
             "ended_at": now(),
             "log_expires_at": time.time() + ttl,
+            "upstream": None,
         }
 
     def _ticket(self, ticket: str | None) -> bytes | None:
@@ -335,8 +372,12 @@ class RunStore:
         return hashlib.sha256(ticket.encode()).digest() if ticket is not None else None
 
 
-def _one(session: Session, *where: sa.ColumnElement[bool]) -> Run | None:
-    row = session.execute(sa.select(*_COLUMNS).where(*where)).first()
+def _since(moment: dt.datetime) -> float:
+    return (now() - in_utc(moment)).total_seconds()
+
+
+def _one(session: Session, which: sa.Select[Any], **values: object) -> Run | None:
+    row = session.connection().execute(which, values).first()
     return Run(*row) if row is not None else None
 
 
@@ -349,7 +390,6 @@ def insert(
 ) -> int:
     """Insert rows, leaving out those that conflict with one that is there (in the unique columns `unless`, or any);
     returns how many were inserted, of a single one."""
-    # Statements are made once: building one costs more than running it.
     statement = _insertion(session.get_bind().dialect.name, table, unless)
     return session.connection().execute(statement, rows).rowcount
 

@@ -44,10 +44,12 @@ class Sealed(NamedTuple):
 
     @property
     def table(self) -> str:
+        """The table's name, the first part of what a field is bound to."""
         return str(self.column.class_.__tablename__)
 
     @property
     def owner(self) -> InstrumentedAttribute[str]:
+        """The column of whom a row is: its table's own, else that of its run."""
         return cast("InstrumentedAttribute[str]", getattr(self.column.class_, "owner", RunRow.owner))
 
     def __str__(self) -> str:

@@ -35,6 +35,8 @@ def stream() -> Response:
 
 @views.post("/api/chat")
 def at_once() -> tuple[Response, int]:
+    """The agent's answer in one piece (WIRE.md E). Blocks until it has ended, cooperatively; a client that leaves counts as one
+    of a stream."""
     who = principal()
     engine = service().engine
     run, _ = engine.begin(of_agent(who, body()))

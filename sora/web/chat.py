@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from sora.web import streams
 from sora.web.fields import query
 from sora.web.orders import of_agent, of_chat
+from sora.web.query import values
 from sora.web.service import principal, service
 
 views = Blueprint("chat", __name__)
@@ -23,7 +24,7 @@ def chat_stream() -> Response:
     # The guide's agent has its EventSource at the same path: it names its user or its conversation, the chunks' client a history.
     fields = query()
     named = fields.has("user_id") or fields.has("conversation_id")
-    chosen = request.args.get("format")
+    chosen = values().get("format")
     if "agent" in service().engine.kinds and (
         chosen == "agent" or (chosen is None and named and not fields.has("history"))
     ):

@@ -8,6 +8,7 @@ from sora.errors import NotFound
 from sora.store.conversations import Conversation, Place, Turn
 from sora.store.runs import new_id
 from sora.web.fields import Fields, body, own_name, query
+from sora.web.paging import page
 from sora.web.service import principal, service
 
 views = Blueprint("conversations", __name__)
@@ -22,11 +23,7 @@ def list_conversations() -> Response:
     fields.check()
     with service().engine.database.read() as session:
         found, following = service().conversations.page(session, owner, after, limit=limit)
-    return jsonify(
-        items=[shape(conversation) for conversation in found],
-        hasNext=following is not None,
-        nextCursor=str(following) if following else None,
-    )
+    return jsonify(page([shape(conversation) for conversation in found], following))
 
 
 @views.post("/api/conversations")
@@ -85,11 +82,7 @@ def list_messages(name: str) -> Response:
         found = _found(store.find(session, owner, own_name(name)))
         turns = store.messages(session, found, before=before, limit=limit + 1)
     more, turns = len(turns) > limit, turns[-limit:]
-    return jsonify(
-        items=[_message(turn) for turn in turns],
-        hasNext=more,
-        nextCursor=str(turns[0].number) if more else None,
-    )
+    return jsonify(page([_message(turn) for turn in turns], turns[0].number if more else None))
 
 
 def shape(conversation: Conversation) -> dict[str, object]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify, url_for
 
+from sora.aside import aside, let_go
 from sora.errors import Forbidden, InvalidRequest, NotFound, message
-from sora.knowledge.aside import aside
 from sora.knowledge.documents import Document, Documents, Draft, Piece
-from sora.knowledge.extract import Extracted, limits_of
-from sora.knowledge.extraction import extract_all
+from sora.knowledge.extract import Extracted, file_name, limits_of
+from sora.knowledge.extraction import check, extract_all
 from sora.knowledge.ingest import digest_of, draft_of
-from sora.knowledge.search import LONGEST_QUESTION, Found, Knowledge
+from sora.knowledge.search import LONGEST_QUESTION, Found
 from sora.web.fields import own_id, query
 from sora.web.form import Upload, form
+from sora.web.paging import first, page
 from sora.web.service import locale, principal, service
 
 views = Blueprint("documents", __name__)
@@ -27,15 +28,14 @@ def list_documents() -> Response:
     limit = fields.integer("limit", low=1, high=100, default=20)
     after = fields.identifier("before")
     fields.check()
-    found = _documents().page(owner, after=after, limit=limit + 1)
-    more = len(found) > limit
-    items = [shape(document) for document in found[:limit]]
-    return jsonify(items=items, hasNext=more, nextCursor=items[-1]["id"] if more else None)
+    found, last = first(_documents().page(owner, after=after, limit=limit + 1), limit)
+    return jsonify(page([shape(document) for document in found], last and last.id))
 
 
 @views.post("/api/documents")
 def put_documents() -> tuple[Response, int]:
-    """Put the form's files into one's own documents; a file that is there already, by its name, is replaced."""
+    """Put the form's files into one's own documents; a file that is there already, by its name, is replaced. One that is there
+    as it is costs nothing; 200 where all of them are."""
     who, config = principal(), service().config
     if "*" not in config.upload_roles and who.role not in config.upload_roles:
         raise Forbidden
@@ -43,13 +43,27 @@ def put_documents() -> tuple[Response, int]:
     if not uploads:
         fields.problem("files", "field_required")
     fields.check()
-    extracted = extract_all(uploads, limits=limits_of(config))
-    names = [file.name for file in extracted]
-    if len(set(names)) != len(names):
+    limits = limits_of(config)
+    check(uploads, limits=limits)
+    sources = [_UPLOADED + file_name(name) for name, _ in uploads]
+    if len(set(sources)) != len(sources):
         raise InvalidRequest(details=[{"field": "files", "message": message("field_twice", locale())}])
-    drafts = aside(_drafts, extracted, uploads)
-    put = _documents().put(who.id, drafts)
-    return jsonify(items=[shape(document) for document in put]), 201
+    digests = aside(_digests, uploads)
+    there = _documents().of(who.id, sources)
+    same = {
+        source for source, digest in digests.items() if source in there and there[source].digest == digest
+    }
+    changed = [upload for source, upload in zip(sources, uploads, strict=True) if source not in same]
+    if changed:
+        drafts = aside(_drafts, extract_all(changed, limits=limits), digests)
+        there |= {document.source: document for document in _documents().put(who.id, drafts)}
+        aside(_let_go, drafts)
+    answer: dict[str, object] = {"items": [shape(there[source]) for source in sources]}
+    vectors = service().knowledge.vectors
+    if vectors is not None:
+        # Here too, where nothing has changed: what lacks a vector gets it with the next upload.
+        answer["passagesWithoutVector"] = vectors.fill(who.id, seconds=config.file_timeout).lacking
+    return jsonify(answer), 201 if changed else 200
 
 
 @views.get("/api/documents/<document_id>")
@@ -60,8 +74,7 @@ def show_document(document_id: str) -> Response:
     after = fields.integer("after", low=0, high=999_999_999, default=-1)
     fields.check()
     document = _found(owner, document_id)
-    pieces = _documents().pieces(document, after=after, limit=limit + 1)
-    more = len(pieces) > limit
+    pieces, last = first(_documents().pieces(document, after=after, limit=limit + 1), limit)
     return jsonify(
         shape(document)
         | {
@@ -73,9 +86,9 @@ def show_document(document_id: str) -> Response:
                 }
                 for sheet in document.sheets
             ],
-            "pieces": [_piece(piece) for piece in pieces[:limit]],
-            "hasNext": more,
-            "nextCursor": pieces[limit - 1].position if more else None,
+            "pieces": [_piece(piece) for piece in pieces],
+            "hasNext": last is not None,
+            "nextCursor": last and last.position,
         }
     )
 
@@ -97,7 +110,7 @@ def search() -> Response:
     words = fields.text("q", longest=LONGEST_QUESTION)
     limit = fields.integer("limit", low=1, high=50, default=5)
     fields.check()
-    found = Knowledge(service().engine.database).search(owner, words, limit=limit)
+    found = service().knowledge.search(owner, words, limit=limit)
     return jsonify(items=[_hit(passage) for passage in found])
 
 
@@ -140,11 +153,23 @@ def _found(owner: str, document_id: str) -> Document:
     return document
 
 
-def _drafts(extracted: list[Extracted], uploads: list[Upload]) -> list[Draft]:
-    return [
-        draft_of(file, source=_UPLOADED + file.name, digest=digest_of(content))
-        for file, (_, content) in zip(extracted, uploads, strict=True)
-    ]
+def _digests(uploads: list[Upload]) -> dict[str, str]:
+    """By source."""
+    return {_UPLOADED + file_name(name): digest_of(content) for name, content in uploads}
+
+
+def _drafts(extracted: list[Extracted], digests: dict[str, str]) -> list[Draft]:
+    drafts = []
+    for file in extracted:
+        source = _UPLOADED + file.name
+        drafts.append(draft_of(file, source=source, digest=digests[source]))
+        let_go(*(table.rows for table in file.tables))
+    return drafts
+
+
+def _let_go(drafts: list[Draft]) -> None:
+    for draft in drafts:
+        let_go(draft.texts, draft.rows)
 
 
 def _documents() -> Documents:

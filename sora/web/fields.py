@@ -13,6 +13,7 @@ from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from sora.errors import InvalidRequest, NotFound, TooLarge, UnsupportedMedia, message
+from sora.web.query import values
 from sora.web.service import locale, service
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -31,7 +32,6 @@ _FLAGS = {
     "yes": True,
 }
 _KEY = re.compile(r"[!-~]{1,255}")
-_ESCAPED = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
 _LONGEST_NAME = 128
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")  # no database and no UTF-8 holds these
 
@@ -53,6 +53,12 @@ class Fields:
         """Note what is wrong with a field; `key` is one of `sora.errors.MESSAGES`."""
         self._details.append({"field": self._prefix + name, "message": message(key, locale(), **values)})
 
+    def none(self, name: str, key: str) -> None:
+        """Note it where a field is there that cannot be taken, unless that is noted already. An empty one is not there."""
+        told = any(one["field"] == self._prefix + name for one in self._details)
+        if self._values.get(name) not in (None, "", [], {}) and not told:
+            self.problem(name, key)
+
     def check(self) -> None:
         """Raises InvalidRequest when a problem was noted."""
         if self._details:
@@ -71,12 +77,7 @@ class Fields:
     def object(self, name: str, *, only: Collection[str]) -> Fields:
         """The object under `name`, which a query spells as JSON, with no other fields than these; an empty one where there is
         none."""
-        value = self._values.get(name)
-        if isinstance(value, str):
-            try:
-                value = _json(value)
-            except (ValueError, RecursionError):
-                value = value or None
+        value = self._spelled(name)
         if value is not None and not isinstance(value, Mapping):
             self.problem(name, "field_object")
             value = None
@@ -140,12 +141,7 @@ class Fields:
 
     def objects(self, name: str, *, most: int) -> list[Fields]:
         """The objects of the list under `name`, which a query spells as JSON; none where there is no list."""
-        value = self._values.get(name)
-        if isinstance(value, str):
-            try:
-                value = _json(value)
-            except (ValueError, RecursionError):
-                value = value or None
+        value = self._spelled(name)
         if value is None:
             return []
         if not isinstance(value, list):
@@ -206,6 +202,16 @@ class Fields:
             return False
         return _FLAGS[value.strip().lower()]
 
+    def _spelled(self, name: str) -> Any:
+        """The value under `name`, or what its text spells as JSON; a text that is not JSON stays one, an empty one is none."""
+        value = self._values.get(name)
+        if not isinstance(value, str):
+            return value
+        try:
+            return _json(value)
+        except (ValueError, RecursionError):
+            return value or None
+
 
 def body() -> Fields:
     """The fields of the request's JSON object.
@@ -226,19 +232,8 @@ def body() -> Fields:
 
 
 def query() -> Fields:
-    """The fields of the request's query. Raises InvalidRequest for one that is not UTF-8: Werkzeug would hand on what it
-    cannot read as it was spelled."""
-    try:
-        _ESCAPED.sub(_unescape, request.query_string).decode()
-    except UnicodeDecodeError:
-        raise InvalidRequest(
-            details=[{"field": "", "message": message("field_characters", locale())}]
-        ) from None
-    return Fields(request.args)
-
-
-def _unescape(escaped: re.Match[bytes]) -> bytes:
-    return bytes.fromhex(escaped[0].replace(b"%", b"").decode())
+    """The fields of the request's query. Raises InvalidRequest for one that is not UTF-8."""
+    return Fields(values())
 
 
 def idempotency_key() -> str | None:

@@ -145,7 +145,8 @@ _SCHEMAS: _Json = {
         "id", "role", "content", "status", "runId", "createdAt",
         id=_TEXT, role={"enum": ["user", "assistant"]}, content=_TEXT, status={"enum": [*FINAL]}, runId=_TEXT,
         createdAt=_MOMENT, metadata={"type": "object"}, files={"type": "array", "items": _TEXT},
-        references={"type": "array", "items": _object("url", "title", url=_TEXT, title=_TEXT)},
+        references={"type": "array", "items": _object(
+            "url", "title", title=_TEXT, url=_TEXT | {"description": "Of a file of the question: # and its name."})},
     ),
     "Messages": _page("Message"),
     "Document": _object(
@@ -168,7 +169,10 @@ _SCHEMAS: _Json = {
     ),
     "Documents": _page("Document"),
     "DocumentsToPut": _object("files", files={"type": "array", "items": {"type": "string", "format": "binary"}}),
-    "DocumentsPut": _object("items", items={"type": "array", "items": _ref("Document")}),
+    "DocumentsPut": _object(
+        "items", items={"type": "array", "items": _ref("Document")},
+        passagesWithoutVector=_NUMBER | {"description": "With SORA_EMBEDDING_MODEL: one's passages that have none yet."},
+    ),
     "Passages": _object("items", items={"type": "array", "items": _object(
         "passageId", "documentId", "title", "url", "text", "score",
         passageId=_TEXT, documentId=_TEXT, title=_TEXT, url=_TEXT, text=_TEXT, score={"type": "number"},
@@ -389,7 +393,8 @@ def _paths() -> _Json:
         "/api/documents": {
             "get": _operation("One's documents and the shared ones", gives="Documents", parameters=[_LIMIT, _BEFORE]),
             "post": _operation(
-                "Put files into one's own documents (for roles that may)", form="DocumentsToPut", gives="DocumentsPut", status=201
+                "Put files into one's own documents (for roles that may); 200 where all of them are there already, as they are",
+                form="DocumentsToPut", gives="DocumentsPut", status=201,
             ),
         },
         "/api/documents/{document_id}": {
@@ -427,7 +432,8 @@ def _paths() -> _Json:
         "/metrics": {"get": _operation("Numbers for Prometheus", open=True)},
         "/openapi.json": {"get": _operation("This document", open=True)},
         "/": {"get": _operation("Leads to the page", status=302, open=True)},
-        "/app/": {"get": _operation("The page", open=True)},
+        "/app/": {"get": _operation("The app", open=True)},
+        "/app/{name}": {"get": _operation("Its pages and files", open=True)},
         "/app/api": {"get": _operation("A page that shows this document", open=True)},
     }  # fmt: skip
     for path, operations in paths.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from flask import Blueprint, Response, current_app, jsonify, request
 
 from sora import metrics
@@ -38,7 +40,7 @@ def numbers() -> Response:
 @views.get("/openapi.json")
 def openapi() -> Response:
     ours = {
-        rule.rule.replace("<", "{").replace(">", "}")
+        re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
         for rule in current_app.url_map.iter_rules()
         if rule.endpoint.startswith("sora.")
     }

@@ -9,9 +9,9 @@ from typing import Literal
 
 import msgspec
 
+from sora.aside import aside
 from sora.engine.engine import Order
 from sora.errors import InvalidRequest
-from sora.knowledge.aside import aside
 from sora.knowledge.extract import Extracted, limits_of
 from sora.knowledge.extraction import extract_all
 from sora.pipelines.agent import AgentRequest
@@ -58,7 +58,7 @@ def of_ask(principal: Principal, fields: Fields, uploads: Sequence[Upload] = (),
     files = tuple(File(one.name, digest) for one, digest in zip(read, digests, strict=True))
     request = msgspec.structs.replace(request, model=model, files=files)
     order = _order("ask", request.encode(), principal, on_disconnect=on_disconnect or None)
-    return replace(order, files=[_attachment(one) for one in read])
+    return replace(order, files=aside(lambda: [_attachment(one) for one in read]) if read else [])
 
 
 def of_agent(principal: Principal, fields: Fields, *, ticket: str | None = None) -> Order:
@@ -140,6 +140,10 @@ def _ask(fields: Fields, principal: Principal, *, files: bool = False) -> AskReq
     longest = service().config.max_message_length
     question = fields.text("question", longest=longest, blank=files, default="" if files else None)
     tokens = fields.number("maxTokens", low=1, high=_MOST_TOKENS, whole=True)
+    if not files:
+        fields.none(
+            "files", "field_file"
+        )  # JSON has none: who puts them there would think that they were read
     return AskRequest(
         question=question.strip() and question,
         session=fields.name("sessionId"),

@@ -12,6 +12,7 @@ from sora.store.reviews import Position, Review
 from sora.web import streams
 from sora.web.fields import Fields, body, idempotency_key, own_id, query
 from sora.web.orders import REVIEW_TYPES, of_review
+from sora.web.paging import page
 from sora.web.service import principal, service
 
 views = Blueprint("reviews", __name__)
@@ -46,10 +47,7 @@ def list_reviews() -> Response:
     fields.check()
     with service().engine.database.read() as session:
         reviews, following = service().reviews.page(session, owner, after)
-    items = [shape(review) for review in reviews]
-    return jsonify(
-        items=items, hasNext=following is not None, nextCursor=str(following) if following else None
-    )
+    return jsonify(page([shape(review) for review in reviews], following))
 
 
 @views.get("/api/reviews/month")

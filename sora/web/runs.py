@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 from flask import Blueprint, Response, jsonify, url_for
 
+from sora.store.moment import in_utc
 from sora.store.runs import FINAL, UNFINISHED, Run
 from sora.web import streams
 from sora.web.errors import run_error
 from sora.web.fields import body, idempotency_key, own_id, query
 from sora.web.orders import of_kind
+from sora.web.paging import first, page
 from sora.web.service import locale, principal, service
 
 views = Blueprint("runs", __name__)
@@ -35,9 +35,8 @@ def list_runs() -> Response:
     before = fields.identifier("before")
     fields.check()
     runs = service().engine.list(owner, status=status or None, limit=limit + 1, before=before)
-    more = len(runs) > limit
-    items = [shape(run) for run in runs[:limit]]
-    return jsonify(items=items, hasNext=more, nextCursor=items[-1]["id"] if more else None)
+    shown, last = first(runs, limit)
+    return jsonify(page([shape(run) for run in shown], last and last.id))
 
 
 @views.get("/api/runs/<run_id>")
@@ -89,13 +88,8 @@ def shape(run: Run) -> dict[str, object]:
         if usage
         else None,
         "model": run.model,
-        "created_at": _moment(run.created_at),
-        "ended_at": _moment(run.ended_at) if run.ended_at else None,
+        "created_at": in_utc(run.created_at).isoformat(),
+        "ended_at": in_utc(run.ended_at).isoformat() if run.ended_at else None,
         "retry_of": run.retry_of,
         "events_url": url_for("sora.runs.run_events", run_id=run.id),
     }
-
-
-def _moment(at: dt.datetime) -> str:
-    # SQLite gives a moment back without its zone, PostgreSQL in the zone of the session.
-    return (at if at.tzinfo else at.replace(tzinfo=dt.UTC)).astimezone(dt.UTC).isoformat()

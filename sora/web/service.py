@@ -10,6 +10,7 @@ from flask import Request, current_app, request
 from sora.config import Config
 from sora.engine.engine import Engine
 from sora.errors import Unauthorized
+from sora.knowledge.search import Knowledge
 from sora.store.conversations import ConversationStore
 from sora.store.reviews import ReviewStore
 from sora.web.auth import Principal, Tokens, authenticate, bearer, require_own_origin
@@ -28,6 +29,7 @@ class Service:
     engine: Engine
     reviews: ReviewStore
     conversations: ConversationStore
+    knowledge: Knowledge
     tokens: Tokens
     principal_loader: PrincipalLoader | None = None
     url_prefix: str = ""

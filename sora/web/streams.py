@@ -19,7 +19,8 @@ from sora.store.runs import IMPLICIT, Run
 from sora.web import worker
 from sora.web.auth import Principal, bearer, require_own_origin
 from sora.web.event_stream import EventStream
-from sora.web.fields import Fields
+from sora.web.fields import query
+from sora.web.query import pairs, values
 from sora.web.service import locale, service
 from sora.wire import FORMATS, sse
 
@@ -48,7 +49,7 @@ def options(*, format: str, ids: bool = False) -> Options:
 
     Read before anything is started. Raises InvalidRequest.
     """
-    fields = Fields(request.args)
+    fields = query()
     chosen = fields.choice("format", {name: name for name in FORMATS}, default=format)
     quote = fields.choice("quote", {"json": "json", "raw": "raw"}, default="json")
     if (chosen, quote) == ("chat", "raw"):
@@ -64,7 +65,7 @@ def options(*, format: str, ids: bool = False) -> Options:
 def position() -> Position | None:
     """Where the client wants to go on: Last-Event-ID, else `?last_event_id=`. Raises InvalidRequest for no event id."""
     # The header goes first: an EventSource that reconnects keeps the query it was made with.
-    text = request.headers.get("Last-Event-ID") or request.args.get("last_event_id")
+    text = request.headers.get("Last-Event-ID") or values().get("last_event_id")
     if not text:
         return None
     match = _ID.fullmatch(text)
@@ -75,6 +76,7 @@ def position() -> Position | None:
 
 
 def wrong_position() -> InvalidRequest:
+    """What refuses a Last-Event-ID that is none of ours."""
     return InvalidRequest(details=[{"field": "Last-Event-ID", "message": message("field_cursor", locale())}])
 
 
@@ -148,7 +150,7 @@ def busy(code: str, *, wait: float) -> Response:
 
 def _implicit_key() -> str:
     """The same for the same path and query, however that is spelled."""
-    asked = [pair for pair in request.args.items(multi=True) if pair[0] != "last_event_id"]
+    asked = [pair for pair in pairs() if pair[0] != "last_event_id"]
     said = msgspec.json.encode((request.path, sorted(asked, key=itemgetter(0))))
     return IMPLICIT + service().engine.keyring.mac(said)[-32:].hex()
 

@@ -6,24 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
-from sora.events import Event
 from sora.wire import agent, ask, chat, chunks, native, review, text
-
-
-class Encoder(Protocol):
-    """Turns one reader's events into bytes."""
-
-    #: Whether the format can say `reset`; one that cannot says `interrupted` instead, and the stream ends.
-    resets: bool
-    #: Whether its clients know a failure by a body that breaks off alone: after the frame of one it is cut (WIRE.md D).
-    cuts: bool
-
-    def encode(self, event: Event, id: bytes | None) -> bytes:
-        """The frames of an event, the id on the last of them; empty when the format drops the event."""
-        ...
-
+from sora.wire.encoder import Encoder
 
 #: Format name -> maker of a fresh fold for one reader, given the reader's locale.
 FORMATS: dict[str, Callable[[str], Encoder]] = {

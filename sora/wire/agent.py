@@ -7,6 +7,7 @@ import gzip
 import msgspec
 
 from sora.events import Done, Event, Progress, Result
+from sora.wire.encoder import Encoder
 from sora.wire.problem import problem_of
 from sora.wire.sse import frame, lone_id
 
@@ -24,13 +25,7 @@ NAMES = {
 }
 
 
-class Agent:
-    resets = False
-    cuts = False
-
-    def __init__(self, locale: str = "ko") -> None:
-        self._locale = locale
-
+class Agent(Encoder):
     def encode(self, event: Event, id: bytes | None) -> bytes:
         if type(event) is Done:
             return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from sora.events import Delta, Done, Event, Metadata, Source
+from sora.wire.encoder import Encoder
 from sora.wire.problem import problem_of
 from sora.wire.sse import frame
 
@@ -14,12 +15,8 @@ _encode = msgspec.json.Encoder().encode
 _BESIDE = ("sessionId", "runId", "usage", "model", "imageResults", "youtubeResults", "topicDrifted")
 
 
-class Ask:
-    resets = False
+class Ask(Encoder):
     cuts = True  # its client knows no error case: only a body that breaks off is a failure to it
-
-    def __init__(self, locale: str = "ko") -> None:
-        self._locale = locale
 
     def encode(self, event: Event, id: bytes | None) -> bytes:
         if type(event) is Delta:

@@ -5,19 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from sora.events import Delta, Done, Event
+from sora.wire.encoder import Encoder
 from sora.wire.problem import error_frame
 from sora.wire.sse import frame
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Chunks:
-    resets = False
-    cuts = False
-
-    def __init__(self, locale: str = "ko") -> None:
-        self._locale = locale
-
+class Chunks(Encoder):
     def encode(self, event: Event, id: bytes | None) -> bytes:
         if type(event) is Delta:
             return frame(b'{"chunk": %b}' % _encode(event.text), id=id)

@@ -5,18 +5,15 @@ from __future__ import annotations
 import msgspec
 
 from sora.events import Delta, Event, Metadata, Result, type_of
+from sora.wire.encoder import Encoder
 from sora.wire.sse import frame
 
 _encode = msgspec.json.Encoder().encode
 _names = {cls: name.encode() for cls, name in type_of.items()}
 
 
-class Native:
+class Native(Encoder):
     resets = True
-    cuts = False
-
-    def __init__(self, locale: str = "ko") -> None:
-        pass  # the words are in the events already
 
     def encode(self, event: Event, id: bytes | None) -> bytes:
         if type(event) is Delta:

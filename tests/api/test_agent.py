@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from werkzeug.test import TestResponse
 
 from sora.knowledge.documents import SHARED, Documents, Draft
 from sora.knowledge.extract import extract
@@ -15,15 +14,10 @@ from sora.knowledge.ingest import draft_of
 from tests.api.conftest import StartApp
 from tests.support.process import ROOT
 from tests.support.simulator import Simulator
-from tests.support.web import Api, frames
+from tests.support.web import Api, frames, said
 
 STAGES = ["query_analysis", "data_retrieval", "response_generation"]
 FINAL = {"content", "sources", "confidence_score", "table_data", "chart_data"}
-
-
-def said(response: TestResponse) -> list[dict[str, Any]]:
-    assert response.status_code == 200, response.text
-    return [frame.json() for frame in frames(response)]
 
 
 def final(messages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -216,3 +210,14 @@ def test_the_rows_of_a_table_answer(app: Flask, bora: Api, simulator: Simulator)
     }  # fmt: skip
     assert data["confidence_score"] == 0.95 and data["sources"][0]["title"] == "재고"
     assert "수량: 128" in simulator.requests()[-1]["messages"][-1]["content"]
+
+
+def test_a_table_that_is_too_large_is_not_guessed(app: Flask, bora: Api, simulator: Simulator) -> None:
+    lines = [f"QX-{number:05},{number}" for number in range(20_001)]
+    extracted = extract("큰 재고.csv", "\n".join(["부품,수량", *lines]).encode(), limits=Limits())
+    draft = draft_of(extracted, source="큰 재고.csv", digest="d")
+    Documents(app.extensions["sora"].engine.database).put(SHARED, [draft])
+    data = final(said(bora.post("/api/chat/stream", {"message": "QX-00500 부품의 수량은?"})))
+    assert data["table_data"] is data["chart_data"] is None and data["confidence_score"] < 0.95
+    assert data["content"].startswith("‘큰 재고’ 표는 행이 너무 많아 계산하지 못했습니다.")
+    assert "계산하지 못했습니다" in simulator.requests()[-1]["messages"][-1]["content"]

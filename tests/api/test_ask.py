@@ -15,7 +15,8 @@ from tests.api.conftest import StartApp
 from tests.support import documents
 from tests.support.client import make_token
 from tests.support.simulator import Simulator
-from tests.support.web import Api, frames
+from tests.support.waiting import wait_until
+from tests.support.web import Api, frames, said
 
 PATHS = ["/api/ask", "/api/ask-4-1", "/api/ask-4-1-mini"]
 STOCK = "품번,창고,수량\nABC-12345,A,120\nXK-7781,B,35\n".encode()
@@ -28,11 +29,6 @@ def send(
     """A form; each file as (name, content)."""
     data = {**fields, "files": [(io.BytesIO(content), name) for name, content in files]}
     return api.call("POST", path, data=data, content_type="multipart/form-data", **how)
-
-
-def said(response: TestResponse) -> list[dict[str, Any]]:
-    assert response.status_code == 200, response.text
-    return [frame.json() for frame in frames(response)]
 
 
 def text_of(messages: list[dict[str, Any]]) -> str:
@@ -192,7 +188,7 @@ def test_a_session_goes_on_for_its_owner_alone(bora: Api, dana: Api, simulator: 
 
 
 def test_one_question_at_a_time_in_a_session(start_app: StartApp, simulator: Simulator) -> None:
-    bora = Api(start_app(model="sim-n400-d10"), "보라")
+    bora = Api(start_app(model="sim-n3000-d10"), "보라")
     with bora.open("POST", "/api/ask", json={"question": "긴 이야기", "sessionId": "s"}) as response:
         assert next(iter(response.response))
         busy = send(bora, {"question": "그리고?", "sessionId": "s"}, [("재고.csv", STOCK)])
@@ -200,11 +196,14 @@ def test_one_question_at_a_time_in_a_session(start_app: StartApp, simulator: Sim
         run_id = response.headers["X-Sora-Run-Id"]
         other = bora.post("/api/runs", {"kind": "ask", "input": {"question": "안녕", "sessionId": "t"}})
         assert other.status_code == 201, "another session is free"
+        wait_until(lambda: len(simulator.requests()) == 2, what="both questions at the model")
     for one in (run_id, other.get_json()["id"]):
         bora.post(f"/api/runs/{one}/cancel")
         bora.ended(one)
     question, _ = conversation(bora, "s")
-    assert question["content"] == "긴 이야기" and len(simulator.requests()) == 2
+    assert question["content"] == "긴 이야기" and len(simulator.requests()) == 2, (
+        "the refused one was not asked"
+    )
 
 
 def test_another_topic_starts_the_context_afresh_and_deletes_nothing(bora: Api, simulator: Simulator) -> None:
@@ -369,6 +368,7 @@ BAD_JSON: dict[str, tuple[Any, int, str | None, str]] = {
     "list session": ({"question": "a", "sessionId": []}, 400, "sessionId", "field_text"),
     "path session": ({"question": "a", "sessionId": "a/b"}, 400, "sessionId", "field_name"),
     "long session": ({"question": "a", "sessionId": "a" * 129}, 400, "sessionId", "field_name"),
+    "files in JSON": ({"question": "a", "files": ["a.txt"]}, 400, "files", "field_file"),
     "object prompt": ({"question": "a", "systemPrompt": {}}, 400, "systemPrompt", "field_text"),
     "long prompt": ({"question": "a", "systemPrompt": LONG}, 400, "systemPrompt", "field_long"),
     "word flag": ({"question": "a", "isWebSearch": "maybe"}, 400, "isWebSearch", "field_flag"),

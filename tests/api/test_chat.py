@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from flask import Flask
 
 from tests.api.conftest import StartApp
+from tests.support.golden import assert_original
 from tests.support.simulator import Simulator
 from tests.support.sse import Parser
 from tests.support.waiting import wait_until
 from tests.support.web import Api, frames
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 SOURCE = {"Accept": "text/event-stream"}
 
 
@@ -35,14 +34,7 @@ def asked(simulator: Simulator) -> list[str]:
 )
 def test_the_bytes_are_those_of_the_original(start_app: StartApp, path: str, model: str, golden: str) -> None:
     api = Api(start_app(model=model), "보라")
-    response = api.get(path + quote('비가 왔다.\n따옴표 "와" 줄바꿈 🌧️'), headers=SOURCE)
-    assert response.status_code == 200
-    run_id = response.headers["X-Sora-Run-Id"]
-    assert response.data.replace(run_id.encode(), b"<run_id>") == (GOLDEN / golden).read_bytes()
-    assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
-    assert response.headers["Cache-Control"] == "no-cache, no-transform"
-    assert response.headers["X-Accel-Buffering"] == "no"
-    assert "Connection" not in response.headers
+    assert_original(api.get(path + quote('비가 왔다.\n따옴표 "와" 줄바꿈 🌧️'), headers=SOURCE), golden)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 from sora.knowledge.documents import SHARED, Documents, Draft
 from tests.api.conftest import StartApp
 from tests.support.client import make_token
+from tests.support.simulator import Simulator
 from tests.support.web import Api
 
 POLICY = "# 휴가 규정\n\n연차는 15일이다.\n\n병가는 10일이다.\n"
@@ -87,6 +88,58 @@ def test_a_file_of_the_same_name_takes_its_place(chief: Api) -> None:
     assert [hit["text"] for hit in items(chief.get("/api/search?q=연차"))] == [
         "휴가 규정\n연차는 20일이다.\n\n병가는 10일이다."
     ]
+
+
+def test_the_same_file_again_costs_nothing(start_app: StartApp) -> None:
+    chief = Api(start_app(upload_roles="*"), "대표")
+    first = upload(chief, 휴가__md=POLICY, 재고__csv=STOCK)
+
+    # Whoever read a file there would refuse it.
+    reads_none = Api(start_app(upload_roles="*", max_file_text="1"), "대표")
+    again = upload(reads_none, 휴가__md=POLICY, 재고__csv=STOCK)
+    assert again.status_code == 200, again.text
+    assert items(again) == items(first), "nor has it been written again"
+    assert upload(reads_none, 휴가__md=POLICY, 재고__csv=STOCK.replace("128", "129")).status_code == 413
+
+    changed = upload(chief, 휴가__md=POLICY, 재고__csv=STOCK.replace("128", "129"))
+    assert changed.status_code == 201
+    assert items(changed)[0] == items(first)[0]
+    assert items(changed)[1]["id"] == items(first)[1]["id"]
+    assert "수량: 129" in items(chief.get("/api/search?q=ABC-12345"))[0]["text"]
+
+
+def test_files_that_are_there_count_too(start_app: StartApp) -> None:
+    chief = Api(start_app(upload_roles="*", max_files="2"), "대표")
+    items(upload(chief, a__md=POLICY, b__md=POLICY))
+
+    refused = upload(chief, a__md=POLICY, b__md=POLICY, c__md=POLICY)
+    assert refused.status_code == 413, refused.text
+
+
+def test_with_embeddings_what_has_other_words_is_found(start_app: StartApp, simulator: Simulator) -> None:
+    chief = Api(start_app(upload_roles="*", embedding_model="sim"), "대표")
+    assert upload(chief, battery__md="# battery replacement").get_json()["passagesWithoutVector"] == 0
+
+    assert [hit["text"] for hit in items(chief.get("/api/search?q=batery replacment"))] == [
+        "battery replacement"
+    ]
+    said = chief.post("/api/ask", {"question": "batery replacment"})
+    assert '"title":"battery replacement"' in said.text
+    assert "battery replacement" in str(simulator.requests()[-1]["messages"])
+
+
+def test_an_upload_does_without_embeddings_that_fail(start_app: StartApp) -> None:
+    # Each request fails the first time.
+    how = {"upload_roles": "*", "embedding_model": "sim-fail1x500"}
+    chief = Api(start_app(**how, provider_retries="0"), "대표")
+    put = upload(chief, battery__md="# battery replacement")
+    assert (put.status_code, put.get_json()["passagesWithoutVector"]) == (201, 1)
+    assert len(items(chief.get("/api/search?q=battery"))) == 1
+
+    chief = Api(start_app(**how, provider_retries="1"), "대표")
+    again = upload(chief, battery__md="# battery replacement")
+    assert (again.status_code, again.get_json()["passagesWithoutVector"]) == (200, 0)
+    assert len(items(chief.get("/api/search?q=batery replacment"))) == 1
 
 
 def test_documents_are_listed_page_by_page(chief: Api) -> None:

@@ -18,6 +18,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sora import Principal, Sora
 from sora.config import Config
 from sora.errors import ConfigError
+from sora.knowledge.documents import SHARED, Documents, Draft
 from sora.web.service import Service
 from tests.api.conftest import running
 from tests.support.host import URL_PREFIX, create_host
@@ -140,6 +141,20 @@ def test_the_review_works_under_the_prefix(host: Flask, bora: FlaskClient) -> No
     assert bora.get("/ai/").headers["Location"] == "/ai/app/"
     assert host.test_client().get("/ai/api/runs").get_json()["code"] == "unauthorized"
     assert signed_in(host, "다나").get(f"/ai/api/runs/{run_id}").status_code == 404
+
+
+def test_a_reference_leads_to_the_document_under_the_prefix(host: Flask, bora: FlaskClient) -> None:
+    database = host.extensions["sora"].engine.database
+    Documents(database).put(
+        SHARED, [Draft("rules.md", "rules.md", "규정", "text/markdown", "1", ["연차는 15일이다."])]
+    )
+
+    [hit] = bora.get("/ai/api/search?q=연차").get_json()["items"]
+    _, frames = stream(bora, "/ai/api/ask", json={"question": "연차는 며칠인가요?"})
+
+    [reference] = [frame.json() for frame in frames if frame.json()["type"] == "reference"]
+    assert reference["url"] == hit["url"] == f"/ai/api/documents/{hit['documentId']}"
+    assert bora.get(reference["url"]).get_json()["title"] == reference["title"] == "규정"
 
 
 def test_a_generator_of_the_hosts_own_is_a_run(bora: FlaskClient) -> None:

@@ -47,20 +47,6 @@ def test_alive_ready_and_counted(app: Flask, bora: Api) -> None:
     assert metrics.mimetype == "text/plain" and "sora_runs_ended_total" in metrics.text
 
 
-@pytest.mark.parametrize("path", ["/app/", "/app/api"])
-def test_a_page_needs_nothing_from_elsewhere(app: Flask, path: str) -> None:
-    page = Api(app, None).get(path)
-    assert page.status_code == 200 and page.mimetype == "text/html"
-    assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", page.text)
-    assert "'unsafe" not in page.headers["Content-Security-Policy"]
-    assert page.headers["Content-Security-Policy"].count("'sha256-") == 2
-
-
-def test_the_root_leads_to_the_page(app: Flask) -> None:
-    response = Api(app, None).get("/")
-    assert response.status_code == 302 and response.headers["Location"] == "/app/"
-
-
 def test_an_application_has_one_sora(app: Flask) -> None:
     with pytest.raises(RuntimeError):
         Sora(app)

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from flask import Flask
 
 from tests.api.conftest import StartApp
+from tests.support.golden import assert_original
 from tests.support.simulator import Simulator
 from tests.support.web import DIARY, Api, frames
-
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 
 @pytest.mark.parametrize(
@@ -24,14 +22,7 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 )
 def test_the_bytes_are_those_of_the_original(start_app: StartApp, path: str, model: str, golden: str) -> None:
     api = Api(start_app(model=model), "보라")
-    response = api.post(path, {**DIARY, "body": '비가 왔다.\n따옴표 "와" 줄바꿈 🌧️'})
-    assert response.status_code == 200
-    run_id = response.headers["X-Sora-Run-Id"]
-    assert response.data.replace(run_id.encode(), b"<run_id>") == (GOLDEN / golden).read_bytes()
-    assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
-    assert response.headers["Cache-Control"] == "no-cache, no-transform"
-    assert response.headers["X-Accel-Buffering"] == "no"
-    assert "Connection" not in response.headers
+    assert_original(api.post(path, {**DIARY, "body": '비가 왔다.\n따옴표 "와" 줄바꿈 🌧️'}), golden)
 
 
 def test_a_streamed_review_is_saved_and_comes_back(bora: Api, dana: Api, simulator: Simulator) -> None:

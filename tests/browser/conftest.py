@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.browser.app import Tab
 from tests.support import process
 from tests.support.nginx import Nginx, binary, nginx
 from tests.support.server import Server
@@ -74,6 +76,22 @@ def start_site(origin: str, sqlite_url: str, simulator: Simulator) -> Iterator[S
             settings = {"SORA_MODEL": model, "SORA_AUTH": "guest", "SORA_ALLOWED_ORIGINS": origin, **env}
             server = stack.enter_context(Server(sqlite_url, simulator.url, env=settings))
             return Site(server, stack.enter_context(nginx(server.port, certificate=certificate)), simulator)
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def start_shared_site(_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartSite]:
+    """`start_site` for all the tests of a module, with two workers."""
+    if binary() is None:
+        pytest.skip("nginx is not installed · apt-get install nginx-light")
+    with ExitStack() as stack:
+
+        def start(model: str, *, certificate: tuple[Path, Path] | None = None, **env: str) -> Site:
+            url = f"sqlite:///{tmp_path_factory.mktemp('site') / 'sora.sqlite3'}"
+            settings = {"SORA_MODEL": model, "SORA_AUTH": "guest", "SORA_TRUSTED_PROXIES": "1", **env}
+            server = stack.enter_context(Server(url, _simulator.url, workers=2, env=settings))
+            return Site(server, stack.enter_context(nginx(server.port, certificate=certificate)), _simulator)
 
         yield start
 
@@ -145,6 +163,52 @@ def open_page(browser: Browser, origin: str) -> Iterator[OpenPage]:
 
         yield open
         assert [client.broken for client in clients] == [[] for _ in clients]
+
+
+@pytest.fixture(scope="session")
+def built() -> None:
+    """The app, built from the sources as they are."""
+    if subprocess.run([".ci/npm"], cwd=process.ROOT, capture_output=True, check=False).returncode != 0:
+        pytest.skip("npm and Node.js 20.19 or newer are not installed · apt-get install nodejs npm")
+    subprocess.run(["make", "-s", "app"], cwd=process.ROOT, check=True, timeout=300)
+
+
+class Visitor:
+    """A browser that knows nothing yet, and its tabs."""
+
+    def __init__(self, context: BrowserContext, site: Site) -> None:
+        self.context = context
+        self.site = site
+        self.tabs: list[Tab] = []
+
+    def open(self, path: str = "diary", *, page: Page | None = None, ready: bool = True) -> Tab:
+        """A page of the app in a new tab, or in one that is open; with `ready`, once it can be used."""
+        tab = Tab(page or self.context.new_page())
+        self.tabs.append(tab)
+        tab.page.goto(f"{self.site.url}/app/{path}", wait_until="commit")
+        if ready:
+            tab.wait_ready()
+        return tab
+
+
+Visit = Callable[..., Visitor]
+
+
+@pytest.fixture
+def visit(browser: Browser, built: None) -> Iterator[Visit]:
+    """Opens a browser on a site; what it is asked for goes to Playwright's `new_context`."""
+    with ExitStack() as stack:
+        visitors: list[Visitor] = []
+
+        def start(site: Site, **how: Any) -> Visitor:
+            context = browser.new_context(**{"locale": "ko-KR", "ignore_https_errors": True, **how})
+            stack.callback(context.close)
+            visitors.append(Visitor(context, site))
+            return visitors[-1]
+
+        yield start
+        broken = [tab.broken for visitor in visitors for tab in visitor.tabs]
+        assert not any(broken), broken
 
 
 _RECORD = """

@@ -5,23 +5,23 @@ from __future__ import annotations
 import base64
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from sora.config import Config
 from sora.errors import ConversationBusy, NotFound, RunActive
-from sora.store.attachments import Attachment, AttachmentStore
+from sora.store.attachments import TABLE, Attachment, AttachmentStore
 from sora.store.conversations import Conversation, ConversationStore, Place
 from sora.store.crypto import Keyring, UnreadableError
 from sora.store.database import Database
-from sora.store.models import AttachmentRow, Base, ConversationRow, JournalRow, MessageRow, RunRow
+from sora.store.models import AttachmentRow, ConversationRow, JournalRow, MessageRow, RunRow
 from sora.store.retention import delete_runs
 from sora.store.runs import Ending, Run, RunStore, new_id
 from tests.support import runs
+from tests.support.rows import count
 
 KEYRING = Keyring(["k1:" + base64.b64encode(bytes(range(32))).decode()])
 RUNS = RunStore(KEYRING)
@@ -32,14 +32,6 @@ FILES = [
     Attachment("사진.jpg", "image/jpeg", bytes(range(256))),
 ]
 _owners = itertools.count(1)
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    database = Database(Config(database_url=database_url).database)
-    Base.metadata.create_all(database.engine)
-    yield database
-    database.close()
 
 
 @pytest.fixture
@@ -91,11 +83,6 @@ def said(database: Database, owner: str, name: str = "c") -> list[tuple[str, str
 def context(database: Database, run: Run, **how: int) -> list[str]:
     with database.read() as session:
         return [turn.content for turn in CONVERSATIONS.context(session, run.id, **how)]
-
-
-def count(database: Database, table: type[Base]) -> int:
-    with database.read() as session:
-        return session.scalar(sa.select(sa.func.count()).select_from(table)) or 0
 
 
 class TestConversations:
@@ -317,7 +304,7 @@ class TestDeletion:
     def test_all_that_belongs_to_a_conversation_goes(self, database: Database, owner: str) -> None:
         first = ask(database, owner, "하나")
         with database.write() as session:
-            ATTACHMENTS.put(session, first, FILES)
+            put(session, first, FILES)
             batch = {"run_id": first.id, "first_seq": 1, "last_seq": 1, "epoch": 1, "payload": b""}
             session.execute(sa.insert(JournalRow).values(batch))
         answer(database, first, "일", "failed")
@@ -343,7 +330,7 @@ class TestDeletion:
         kept = [ask(database, owner, f"질문 {number}", f"c{number}") for number in range(2)]
         for run in kept:
             with database.write() as session:
-                ATTACHMENTS.put(session, run, FILES)
+                put(session, run, FILES)
             answer(database, run, "답")
         with database.write() as session:
             assert RUNS.delete(session, kept[0].id)
@@ -352,6 +339,14 @@ class TestDeletion:
             assert delete_runs(session, 0.0, limit=10) == 1
         assert count(database, AttachmentRow) == 0
         assert [said(database, owner, f"c{number}")[1] for number in range(2)] == [("assistant", "답")] * 2
+
+
+def put(session: Session, run: Run, files: Sequence[Attachment]) -> None:
+    session.execute(sa.insert(TABLE), ATTACHMENTS.sealed(run, files))
+
+
+def of(session: Session, run_id: str, owner: str) -> list[Attachment]:
+    return ATTACHMENTS.opened(session.execute(ATTACHMENTS.rows(run_id)).all(), owner)
 
 
 def find_in(session: Session, owner: str) -> Conversation:
@@ -364,21 +359,20 @@ class TestAttachments:
     def test_files_come_back_as_they_were(self, database: Database, owner: str) -> None:
         with database.write() as session:
             run, other = a_run(session, owner), a_run(session, owner)
-            ATTACHMENTS.put(session, run, FILES)
-            ATTACHMENTS.put(session, other, [])
-            assert ATTACHMENTS.of(session, run.id, owner) == FILES
-            assert ATTACHMENTS.of(session, other.id, owner) == []
-            ATTACHMENTS.copy(session, run.id, other)
-            assert ATTACHMENTS.of(session, other.id, owner) == FILES
+            put(session, run, FILES)
+            assert of(session, run.id, owner) == FILES
+            assert of(session, other.id, owner) == []
+            put(session, other, of(session, run.id, owner))
+            assert of(session, other.id, owner) == FILES
             with pytest.raises(UnreadableError):
-                ATTACHMENTS.of(session, run.id, owner + "-other")
+                of(session, run.id, owner + "-other")
 
     def test_at_rest_they_cannot_be_read_or_moved(self, database: Database, owner: str) -> None:
         with database.write() as session:
             run, other = a_run(session, owner), a_run(session, owner)
-            ATTACHMENTS.put(session, run, FILES)
+            put(session, run, FILES)
             for row in session.scalars(sa.select(AttachmentRow)).all():
                 assert "재고".encode() not in row.name and b"A-113" not in row.content
             session.execute(sa.update(AttachmentRow).values(run_id=other.id))
             with pytest.raises(UnreadableError):
-                ATTACHMENTS.of(session, other.id, owner)
+                of(session, other.id, owner)

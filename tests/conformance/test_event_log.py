@@ -84,14 +84,24 @@ class JournalHouse:
     def begin_flush(self, log: EventLog) -> Callable[[], None]:
         """A turn whose commit took place; call the result when its reply arrives, if it does."""
         assert isinstance(log, DatabaseLog)
-        with self.database.write() as session:
-            return log.flush(session)
+        parts = []
+        for part in log.parts():
+            with self.database.write() as session:
+                log.write(session, part)
+            parts.append(part)
+
+        def written() -> None:
+            for part in parts:
+                log.written(part)
+
+        return written
 
     def flush_in_vain(self, log: EventLog) -> None:
         """A turn that is rolled back."""
         assert isinstance(log, DatabaseLog)
-        with self.rolled_back() as session:
-            log.flush(session)
+        for part in log.parts():
+            with self.rolled_back() as session:
+                log.write(session, part)
 
     def transaction(self) -> AbstractContextManager[Session]:
         return self.database.write()
@@ -603,6 +613,43 @@ def test_one_flush_writes_all_runs(journal: JournalHouse) -> None:
     assert [len(journal.journal(run_id)) for run_id in runs] == [*range(1, 21)]
 
 
+def test_thousands_of_runs_are_written_in_parts_between_which_others_go_on(
+    journal: JournalHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_log, "_PART", 3)
+    runs = [journal.new_run() for _ in range(8)]
+    for run_id in runs:
+        journal.log.append(run_id, 1, deltas(2))
+    sizes = []
+    for part in journal.log.parts():
+        with journal.transaction() as session:
+            journal.log.write(session, part)
+        for run_id in runs:  # while the commit's reply is on its way
+            journal.log.append(run_id, 1, deltas(1, 2 + len(sizes)))
+        journal.log.written(part)
+        sizes.append(len(part.upto))
+    assert sizes == [3, 3, 2]
+    assert journal.log.behind()
+    journal.flush(journal.log)
+
+    assert not journal.log.behind()
+    assert all(journal.journal(run_id) == deltas(5) for run_id in runs)
+
+
+def test_a_part_is_written_without_the_runs_that_were_given_away_since(journal: JournalHouse) -> None:
+    given_away, kept = journal.new_run(), journal.new_run()
+    for run_id in (given_away, kept):
+        journal.log.append(run_id, 1, deltas(2))
+    [part] = journal.log.parts()
+    journal.log.drop(given_away)
+    with journal.transaction() as session:
+        journal.log.write(session, part)
+    journal.log.written(part)
+
+    assert (journal.journal(given_away), journal.journal(kept)) == ([], deltas(2))
+    assert not journal.log.behind()
+
+
 def test_an_end_writes_what_is_not_durable_yet_and_is_written_once(journal: JournalHouse) -> None:
     run_id, events = journal.new_run(), deltas(5)
     journal.log.append(run_id, 1, events[:2])
@@ -875,14 +922,15 @@ def test_a_stale_appender_never_becomes_the_owner_again(journal: JournalHouse) -
     sys.setswitchinterval(1e-6)
     try:
         for _ in range(60):
-            run_id = new_id()
+            run_id, dropped = new_id(), threading.Event()
             unfollow = journal.log.follow(run_id, lambda _: None)
 
-            def append(run_id: str = run_id) -> None:
+            def append(run_id: str = run_id, dropped: threading.Event = dropped) -> None:
                 try:
-                    while True:
+                    for _ in range(1000):
                         journal.log.append(run_id, 1, deltas(1))
-                        time.sleep(0)
+                    dropped.wait(10)  # a greenlet gives way here alone
+                    journal.log.append(run_id, 1, deltas(1))
                 except StaleEpoch:
                     stale.append(run_id)
 
@@ -890,6 +938,7 @@ def test_a_stale_appender_never_becomes_the_owner_again(journal: JournalHouse) -
             journal.log.append(run_id, 1, deltas(1))
             thread.start()
             journal.log.drop(run_id)
+            dropped.set()
             thread.join()
 
             assert stale[-1] == run_id

@@ -102,9 +102,8 @@ def test_others_go_on_while_a_file_is_read() -> None:
     ticks, over = [0], threading.Event()
 
     def tick() -> None:
-        while not over.is_set():
+        while not over.wait(0.001):
             ticks[0] += 1
-            time.sleep(0.001)
 
     ticking = threading.Thread(target=tick)
     ticking.start()

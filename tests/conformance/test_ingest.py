@@ -13,6 +13,7 @@ from sora.config import Config
 from sora.store.database import Database
 from sora.store.models import Base
 from tests.support.server import ENCRYPTION_KEYS
+from tests.support.simulator import Simulator
 
 
 @pytest.fixture
@@ -31,14 +32,14 @@ class Commands:
     """The commands, on one database."""
 
     def __init__(self, instance: Path, database_url: str) -> None:
-        self._env = {"SORA_INSTANCE_PATH": str(instance), "SORA_DATABASE_URL": database_url}
-        self._env["SORA_ENCRYPTION_KEYS"] = ENCRYPTION_KEYS
+        self.env = {"SORA_INSTANCE_PATH": str(instance), "SORA_DATABASE_URL": database_url}
+        self.env["SORA_ENCRYPTION_KEYS"] = ENCRYPTION_KEYS
         database = Database(Config(database_url=database_url).database)
         Base.metadata.create_all(database.engine)
         database.close()
 
     def result(self, *words: str, code: int = 0) -> Result:
-        done = CliRunner().invoke(group, words, env=self._env)
+        done = CliRunner().invoke(group, words, env=self.env)
         assert done.exit_code == code, f"{done.output}\n{done.exception!r}"
         return done
 
@@ -82,6 +83,32 @@ def test_whose_documents_they_are(commands: Commands, folder: Path) -> None:
     commands.sora("documents", "--delete", line.split()[0], code=1)
     commands.sora("ingest", "--owner", "u-1", "--shared", str(folder), code=2)
     commands.sora("ingest", str(folder / "nothing"), code=2)
+
+
+def test_embeddings_are_made_where_there_is_a_model(
+    commands: Commands, folder: Path, simulator: Simulator
+) -> None:
+    (folder / "broken.pdf").unlink()
+    (folder / "battery.md").write_text("# battery replacement", "utf-8")
+    commands.sora("ingest", str(folder / "휴가.md"))
+    commands.sora("embed", code=1)
+    assert commands.sora("search", "batery", "replacment") == ""
+
+    # Each request fails the first time.
+    commands.env |= {"SORA_EMBEDDING_MODEL": "sim-fail1x503", "SORA_PROVIDER_RETRIES": "0"}
+    commands.env |= {"SORA_OPENAI_BASE_URL": simulator.url, "SORA_OPENAI_API_KEY": "k"}
+    failed = commands.result("ingest", str(folder), code=1)
+    assert "2 documents, 2 passages put in, 1 unchanged, 0 not read" in failed.stdout
+    assert "0 vectors made, 3 passages without one" in failed.stdout
+    assert "flask sora embed" in failed.stderr and "upstream_error" in failed.stderr
+
+    commands.env["SORA_PROVIDER_RETRIES"] = "1"
+    assert "3 vectors made, 0 passages without one" in commands.sora("embed")
+    assert "battery replacement" in commands.sora("search", "batery", "replacment")
+    asked = len(simulator.requests())
+    assert "0 documents, 0 passages put in, 3 unchanged" in commands.sora("ingest", str(folder))
+    assert commands.sora("embed") == ""
+    assert len(simulator.requests()) == asked, "what has one costs nothing"
 
 
 def test_names_that_are_no_text_or_too_long_stop_nothing(commands: Commands, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from sora.knowledge.search import Found, Knowledge, ranked
 from sora.knowledge.sheets import Sheet, typed
 from sora.store.database import Database
 from sora.store.models import Base, PassageRow, PostingRow, SegmentRow
+from tests.support.rows import count
 
 WORDS = [
     "재고",
@@ -42,14 +43,6 @@ WORDS = [
     "policy",
     "travel",
 ]
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    database = Database(Config(database_url=database_url).database)
-    Base.metadata.create_all(database.engine)
-    yield database
-    database.close()
 
 
 @pytest.fixture
@@ -80,11 +73,6 @@ def said(found: Sequence[Found]) -> list[str]:
     return [passage.text for passage in found]
 
 
-def count(database: Database, table: type[Base]) -> int:
-    with database.read() as session:
-        return session.scalar(sa.select(sa.func.count()).select_from(table)) or 0
-
-
 class TestSearch:
     def test_what_fits_best_comes_first(self, documents: Documents, knowledge: Knowledge) -> None:
         put(
@@ -112,6 +100,17 @@ class TestSearch:
         put(documents, SHARED, a_draft("https://example.com/a", "연차는 15일이다."))
 
         assert knowledge.search("", "연차")[0].url == "https://example.com/a"
+
+    def test_a_reference_says_where_a_document_is_shown(
+        self, database: Database, documents: Documents
+    ) -> None:
+        [document] = put(documents, SHARED, a_draft("a", "연차는 15일이다."))
+
+        for pages, url in (
+            ("/ai/api/documents", f"/ai/api/documents/{document.id}"),
+            (None, f"#{document.id}"),
+        ):
+            assert Knowledge(database, pages=pages).search("", "연차")[0].url == url
 
     def test_a_title_finds_what_stands_under_it(self, documents: Documents, knowledge: Knowledge) -> None:
         put(

@@ -13,6 +13,7 @@ from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, ToolCall
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
 from langgraph.prebuilt import create_react_agent
@@ -153,3 +154,17 @@ async def _later(state: State) -> State:
 asynchronous = one(_later)
 uncompiled = StateGraph(State)
 graph = branches()
+
+
+def speaking() -> Any:
+    """A graph whose model is that of OPENAI_BASE_URL, as an application has it."""
+
+    def node(state: State) -> State:
+        get_stream_writer()({"stage": "asking", "status": "in_progress", "message": "asking the model"})
+        llm = ChatOpenAI(model="sim-n30-d5", streaming=True)
+        return {"response": {"content": llm.invoke(state["query"]).content, "confidence_score": 0.5}}
+
+    return one(node)
+
+
+spoken = speaking()

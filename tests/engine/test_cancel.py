@@ -13,7 +13,7 @@ from sora.engine.pipeline import Ended
 from sora.store.runs import Run
 from tests.engine.workers import OWNER, Client, Script, Workers, begin, ended, read, told
 from tests.support.simulator import Simulator
-from tests.support.waiting import wait_until
+from tests.support.waiting import let_pass, wait_until
 
 
 def cancelled(engine: Engine, run: Run, client: Client) -> None:
@@ -125,7 +125,7 @@ def test_racing_completion_leaves_one_end(workers: Workers) -> None:
         canceller = engines[turn % 2]
         run = begin(engines[0], "sim-n10-d2")
         clients = [Client(engine, run) for engine in engines[: 2 if turn % 4 < 2 else 1]]
-        threading.Event().wait(delay)
+        let_pass(delay)
         canceller.cancel(run.id, owner=OWNER)
         for client in clients:
             client.end()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -19,7 +21,7 @@ from sora.store.models import WorkerRow
 from sora.store.workers import register
 from tests.engine.workers import OWNER, Client, Workers, begin, create_tables, die, read
 from tests.support.postgres import Postgres
-from tests.support.waiting import wait_until
+from tests.support.waiting import let_pass, wait_until
 
 
 @contextmanager
@@ -76,6 +78,35 @@ def test_a_pool_that_is_exhausted_says_so_in_time(database_url: str) -> None:
 
 
 class TestSQLite:
+    def test_a_checkpoint_brings_what_was_written_into_the_file(
+        self, sqlite_url: str, tmp_path: Path
+    ) -> None:
+        create_tables(sqlite_url)
+        with opened(sqlite_url) as database:
+            add(database, *(f"worker-{number}" for number in range(20)))
+            file = Path(str(database.url.database))
+            before, copy = file.read_bytes(), tmp_path / "copy.db"
+            database.checkpoint()
+            assert file.read_bytes() != before
+            shutil.copy(file, copy)  # without its log
+            with opened(f"sqlite:///{copy}") as copied:
+                assert known(copied) == known(database) != set()
+            at_rest = file.stat().st_mtime_ns
+            database.checkpoint()
+            assert file.stat().st_mtime_ns == at_rest, "nothing was written since"
+
+    def test_the_log_is_begun_anew_however_much_is_written(self, sqlite_url: str) -> None:
+        create_tables(sqlite_url)
+        with opened(sqlite_url) as database:
+            log = Path(f"{database.url.database}-wal")
+            with database.write() as session:
+                session.execute(sa.text("CREATE TABLE much (many BLOB)"))
+            for _ in range(24):
+                with database.write() as session:
+                    session.execute(sa.text("INSERT INTO much VALUES (zeroblob(4194304))"))
+                database.checkpoint()
+            assert log.stat().st_size < 40_000_000, "of 100 MB"
+
     def test_writers_wait_for_each_other_and_hold_up_nobody(self, sqlite_url: str) -> None:
         create_tables(sqlite_url)
         with opened(sqlite_url) as database:
@@ -113,8 +144,7 @@ class TestSQLite:
         writers.append(threading.Thread(target=add, args=(database, f"{attempt}-x")))
         for writer in writers:
             writer.start()
-        until = time.monotonic() + 0.4
-        wait_until(lambda: time.monotonic() > until)
+        let_pass(0.4)
         assert all(writer.is_alive() for writer in writers)
         release.set()
         for writer in (*writers, threads[0]):

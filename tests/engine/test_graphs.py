@@ -36,7 +36,7 @@ def start(workers: Workers, graph: Any, *, seconds: float = 20.0) -> tuple[Engin
         database=database,
         conversations=ConversationStore(KEYRING),
         knowledge=Knowledge(database),
-        provider=_provider(""),
+        provider=_provider("", False),
     )
     pipeline._graph = graph
     engine = workers(pipeline, database=lambda *_, **__: database)
@@ -54,8 +54,8 @@ def result(client: Client) -> dict[str, Any]:
     return data
 
 
-def test_a_react_agent_with_a_tool(sqlite_workers: Workers) -> None:
-    engine, run = start(sqlite_workers, graphs.react())
+def test_a_react_agent_with_a_tool(workers: Workers) -> None:
+    engine, run = start(workers, graphs.react())
     client = read(engine, run)
     words = [one.json()["message"] for one in client.frames if one.event == "progress"]
     assert "looking for ABC-12345" in words and {"agent", "tools"} <= set(words)
@@ -63,8 +63,8 @@ def test_a_react_agent_with_a_tool(sqlite_workers: Workers) -> None:
     assert result(client)["content"] == client.text and client.events[-1] == "done"
 
 
-def test_parallel_branches(sqlite_workers: Workers) -> None:
-    engine, run = start(sqlite_workers, graphs.branches())
+def test_parallel_branches(workers: Workers) -> None:
+    engine, run = start(workers, graphs.branches())
     client = read(engine, run)
     stages = told(client)
     for name in ("left", "right"):
@@ -74,34 +74,34 @@ def test_parallel_branches(sqlite_workers: Workers) -> None:
     assert result(client)["content"] == client.text and result(client)["confidence_score"] == 0.7
 
 
-def test_subgraphs(sqlite_workers: Workers) -> None:
-    engine, run = start(sqlite_workers, graphs.nested())
+def test_subgraphs(workers: Workers) -> None:
+    engine, run = start(workers, graphs.nested())
     client = read(engine, run)
     assert ("inner", "in_progress") in told(client)
     assert client.text == "From the inside." == result(client)["content"]
 
 
-def test_a_node_that_raises_is_the_runs_error_alone(sqlite_workers: Workers) -> None:
-    engine, run = start(sqlite_workers, graphs.raising())
+def test_a_node_that_raises_is_the_runs_error_alone(workers: Workers) -> None:
+    engine, run = start(workers, graphs.raising())
     client = read(engine, run)
     assert client.terminals[0].json()["code"] == "internal" and "SECRET" not in str(client.frames)
     assert told(client)[-1] == ("work", "failed")
 
 
-def test_a_node_that_floods_is_stopped(sqlite_workers: Workers) -> None:
-    engine, run = start(sqlite_workers, graphs.flooding())
+def test_a_node_that_floods_is_stopped(workers: Workers) -> None:
+    engine, run = start(workers, graphs.flooding())
     client = read(engine, run)
     assert client.terminals[0].json()["code"] == "internal"
     assert len(client.frames) < 20
 
 
-def test_a_node_that_hangs_is_given_up_in_time(sqlite_workers: Workers) -> None:
-    engine, run = start(sqlite_workers, graphs.hanging(), seconds=0.5)
+def test_a_node_that_hangs_is_given_up_in_time(workers: Workers) -> None:
+    engine, run = start(workers, graphs.hanging(), seconds=0.5)
     assert read(engine, run).terminals[0].json()["code"] == "upstream_timeout"
 
 
-def test_a_cancel_does_not_wait_for_a_node(sqlite_workers: Workers) -> None:
-    engine, run = start(sqlite_workers, graphs.hanging())
+def test_a_cancel_does_not_wait_for_a_node(workers: Workers) -> None:
+    engine, run = start(workers, graphs.hanging())
     client = Client(engine, run).until(2)
     engine.cancel(run.id, owner=OWNER)
     assert client.end().events[-1] == "cancelled" and ended(engine, run).status == "cancelled"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -16,10 +15,9 @@ from sqlalchemy.orm import Session
 from sora.engine.engine import Engine
 from sora.errors import Conflict
 from sora.events import Cursor
-from sora.store.database import Database
 from sora.store.models import RunRow
-from sora.store.runs import IMPLICIT, Run, now
-from tests.engine.workers import OWNER, Client, Workers, ended, order, read, told
+from sora.store.runs import IMPLICIT, Run, RunStore, now
+from tests.engine.workers import KEYRING, OWNER, Client, Workers, ended, order, read, told
 from tests.support.simulator import Simulator
 from tests.support.waiting import wait_until
 
@@ -161,49 +159,32 @@ def test_needs_no_same_request_but_an_explicit_key_does(sqlite_workers: Workers)
         get(engine, "sim-n9-d0", idempotency_key="a-key")
 
 
-class Interleaved(Database):
-    """A database to which others come first: what `meanwhile` has for this thread's transactions, one for each."""
+class Interleaved(RunStore):
+    """A store whose look for a key finds that somebody else came first."""
 
-    meanwhile: list[Callable[[], object]]
-    thread: int
+    meanwhile: Callable[[], object] | None = None
 
-    @contextmanager
-    def read(self) -> Iterator[Session]:
-        self._let_others()
-        with super().read() as session:
-            yield session
-
-    @contextmanager
-    def write(self) -> Iterator[Session]:
-        self._let_others()
-        with super().write() as session:
-            yield session
-
-    def _let_others(self) -> None:
-        if threading.get_ident() == getattr(self, "thread", 0) and self.meanwhile:
-            self.meanwhile.pop(0)()
+    def find_by_key(self, session: Session, owner: str, key: str, *, mac_of: bytes) -> Run | None:
+        if self.meanwhile is not None:
+            self.meanwhile()
+            self.meanwhile = None
+        return super().find_by_key(session, owner, key, mac_of=mac_of)
 
 
-def test_that_waited_for_a_run_which_is_over_begins_another(workers: Workers) -> None:
-    """It finds no run, cannot begin its own, and finds none again: the other one has come and gone."""
-    engine, other = workers(database=Interleaved), workers()
-    database = engine.database
-    assert isinstance(database, Interleaved)
-    others: list[Run] = []
+def test_whose_place_is_taken_by_a_run_that_goes_begins_another(postgres_workers: Workers) -> None:
+    """Its row meets another one's key, and when it looks whose that is, it is nobody's any more. (On SQLite nobody else can
+    write between the two.)"""
+    engine, other = postgres_workers(), postgres_workers()
+    first, _ = get(other)
+    ended(other, first)
 
-    def nothing() -> None:
-        pass
-
-    def begins() -> None:
-        others.append(get(other)[0])
-
-    def is_read() -> None:
-        ended(other, others[0])
+    def is_released() -> None:
         with other.database.write() as session:
-            other.store.release(session, [others[0].id])
+            other.store.release(session, [first.id])
 
-    database.meanwhile, database.thread = [nothing, begins, is_read], threading.get_ident()
+    engine.store = store = Interleaved(KEYRING)
+    store.meanwhile = is_released
     run, created = get(engine)
 
-    assert created and run.id != others[0].id and database.meanwhile == []
+    assert created and run.id != first.id and store.meanwhile is None
     assert read(engine, run).events[-1] == "done"

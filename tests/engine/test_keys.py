@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import logging
-import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from sora.store import sealed
 from sora.store.crypto import Keyring
 from sora.store.database import Database
 from tests.engine.workers import SETTINGS, Script, Workers, begin, die, ended, order, told
-from tests.support.waiting import wait_until
+from tests.support.waiting import let_pass, wait_until
 
 K1, K2 = (f"k{n}:{base64.b64encode(bytes(range(n - 1, n + 31))).decode()}" for n in (1, 2))
 
@@ -55,8 +54,7 @@ def test_without_its_key_a_run_is_left_to_those_who_have_it(
             without.begin(order())
         for alive in workers._engines:
             die(alive)
-        until = time.monotonic() + 2.5 * SETTINGS["lease"]
-        wait_until(lambda: time.monotonic() > until, what="more than a lease")
+        let_pass(2.5 * SETTINGS["lease"])
         assert not without.get(run.id, owner=run.owner).final
         said = [record for record in caplog.records if "still need the key" in record.getMessage()]
         assert len(said) == 1, "once"

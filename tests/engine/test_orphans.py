@@ -6,15 +6,14 @@ import time
 
 from sora.engine.engine import Engine
 from tests.engine.workers import OWNER, Client, Script, Unreliable, Workers, begin, ended, order
-from tests.support.waiting import wait_until
+from tests.support.waiting import let_pass, wait_until
 
 STALLED = "sim-n9-d0-stall3"
 
 
 def stays(engine: Engine, run_id: str, *, seconds: float) -> None:
     """The run is not ended while so much time passes, and the engine has looked."""
-    until = time.monotonic() + seconds
-    wait_until(lambda: time.monotonic() > until, timeout=seconds + 1)
+    let_pass(seconds)
     assert not engine.get(run_id, owner=OWNER).final
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 import threading
 from collections.abc import Iterator
-from itertools import count
 
 import msgspec
 import pytest
@@ -26,11 +26,12 @@ from sora.store.runs import new_id
 from tests.engine.workers import KEYRING, OWNER, Unreliable, Workers, die, ended
 from tests.support.app_server import AppServer, Post
 from tests.support.postgres import Postgres
+from tests.support.rows import count
 from tests.support.waiting import wait_until
 
 OUTBOX = OutboxStore(KEYRING)
 FAST = {"outbox_backoff_max": 0.1}
-_numbers = count()
+_numbers = itertools.count()
 
 
 @pytest.fixture
@@ -104,9 +105,7 @@ class TestAReview:
             "reviewDate": "2026-01-20",
             "feedback": engine.text(saved),
         }
-        with engine.database.read() as session:
-            assert session.scalar(sa.select(sa.func.count()).select_from(ReviewRow)) == 0
-            assert session.scalar(sa.select(sa.func.count()).select_from(OutboxRow)) == 0
+        assert count(engine.database, ReviewRow) == count(engine.database, OutboxRow) == 0
 
     def test_that_failed_does_not(self, sqlite_workers: Workers, app_server: AppServer) -> None:
         pipeline = ReviewPipeline(
@@ -229,7 +228,7 @@ class TestDelivery:
     def test_that_meets_a_bug_is_tried_again(
         self, sqlite_workers: Workers, caplog: pytest.LogCaptureFixture
     ) -> None:
-        tries, said = count(), "what somebody wrote"
+        tries, said = itertools.count(), "what somebody wrote"
 
         def deliver(key: str, owner: str, letter: Letter) -> Outcome:
             if next(tries) == 0:

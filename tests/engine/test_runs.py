@@ -6,7 +6,6 @@ import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from sora.engine.engine import Engine, Order
@@ -18,6 +17,7 @@ from sora.store.models import JournalRow, ReviewRow, RunRow
 from sora.store.reviews import ReviewStore
 from sora.store.runs import Run
 from tests.engine.workers import KEYRING, OWNER, Client, Script, Workers, begin, ended, order, read, told
+from tests.support.rows import count
 from tests.support.simulator import Simulator
 from tests.support.waiting import wait_until
 
@@ -190,8 +190,7 @@ class TestAKey:
         texts = {read(engines[n], begun[0][0]).text for n in (0, 1)}
         assert len(texts) == 1
         assert len(simulator.requests()) == 1
-        with engines[0].database.read() as session:
-            assert session.scalar(sa.select(sa.func.count()).select_from(RunRow)) == 1
+        assert count(engines[0].database, RunRow) == 1
 
 
 class TestAdmission:
@@ -241,8 +240,7 @@ class TestAFinalRun:
         engine.delete(run.id, owner=OWNER)
         with pytest.raises(NotFound):
             engine.get(run.id, owner=OWNER)
-        with engine.database.read() as session:
-            assert session.scalar(sa.select(sa.func.count()).select_from(JournalRow)) == 0
+        assert count(engine.database, JournalRow) == 0
 
     def test_that_is_somebody_elses_is_not_there(self, sqlite_workers: Workers) -> None:
         engine = sqlite_workers()

@@ -6,8 +6,6 @@ import datetime as dt
 import time
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from sora.engine.engine import Engine, Order
 from sora.pipelines.review import ReviewRequest
 from sora.store.models import ReviewRow
@@ -24,6 +22,7 @@ from tests.engine.workers import (
     told,
 )
 from tests.support.postgres import Postgres
+from tests.support.rows import count
 from tests.support.simulator import Simulator
 from tests.support.waiting import wait_until
 
@@ -94,8 +93,7 @@ def test_the_whole_takes_the_place_of_anothers_partial(workers: Workers, tmp_pat
     assert text_of(partial.frames + rest.frames) == whole.text
     assert not back.exhausted(saved, format="native", cursor=partial.cursor)
     assert read(back, run).text == whole.text
-    with back.database.read() as session:
-        assert session.scalar(sa.select(sa.func.count()).select_from(ReviewRow)) == 1
+    assert count(back.database, ReviewRow) == 1
     wait_until(lambda: not files(back), what="an empty spool")
 
 

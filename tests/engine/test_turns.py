@@ -18,7 +18,7 @@ from sora.store.attachments import Attachment
 from sora.store.conversations import ConversationStore
 from sora.store.runs import Run
 from tests.engine.workers import KEYRING, OWNER, Client, Script, Workers, begin, die, ended
-from tests.support.waiting import wait_until
+from tests.support.waiting import let_pass, wait_until
 
 CONVERSATIONS = ConversationStore(KEYRING)
 STALLED = "sim-n9-d0-stall3"
@@ -134,8 +134,7 @@ def test_a_reader_that_stays_keeps_its_run(sqlite_workers: Workers, same: bool) 
     assert 2.0 <= time.monotonic() - before < 3.0
 
     client.leave()  # what was asked for then is not wanted any more
-    until = time.monotonic() + 0.5
-    wait_until(lambda: time.monotonic() > until)
+    let_pass(0.5)
     assert not engine.get(run.id, owner=OWNER).final
     engine.cancel(run.id, owner=OWNER)
 

@@ -15,12 +15,13 @@ from sqlalchemy.orm import Session
 
 from sora.config import Config
 from sora.engine.engine import Engine, Order
-from sora.engine.generation import Generate, Message
+from sora.engine.generation import Generate, Message, Provider
 from sora.engine.outbox import Deliver
 from sora.engine.pipeline import Ended, Pipeline, Steps
 from sora.errors import StoreError
 from sora.events import Cursor, Event
 from sora.pipelines.review import ReviewPipeline
+from sora.providers.background import Background
 from sora.providers.chat_completions import ChatCompletions
 from sora.store.attachments import Attachment
 from sora.store.crypto import Keyring
@@ -98,9 +99,10 @@ class Unreliable(Database):
 
 
 @functools.cache
-def _provider(url: str) -> ChatCompletions:
+def _provider(url: str, background: bool) -> Provider:
     """One for all engines: what it costs to make a client is most of a short test."""
-    return ChatCompletions(Config(**SETTINGS | {"openai_base_url": url}))
+    config = Config(**SETTINGS | {"openai_base_url": url, "background": background})
+    return Background(config) if background else ChatCompletions(config)
 
 
 class Workers:
@@ -134,7 +136,7 @@ class Workers:
             config,
             database=database(config.database, pool=config.database_pool, timeout=config.database_timeout),
             keyring=KEYRING,
-            provider=_provider(self._model_url),
+            provider=_provider(self._model_url, config.background),
             pipelines=pipelines or (Script(), ReviewPipeline(config, reviews=ReviewStore(KEYRING))),
             deliver=deliver,
         )
@@ -167,6 +169,14 @@ def die(engine: Engine) -> None:
     """The worker stands still, as if it was stopped or killed: it gives no sign of life and looks at nothing."""
     for loop in engine._loops:
         loop.stop(timeout=5.0)
+
+
+def kill(engine: Engine) -> None:
+    """The worker is gone: it says and reads nothing more, here or upstream. It was made with `Unreliable`."""
+    engine.database.loses = lambda: "commit"  # type: ignore[attr-defined]
+    die(engine)
+    for producer in list(engine.producers.values()):
+        producer.drop()
 
 
 def order(script: str = "sim-n20-d0", *, owner: str = OWNER, **given: Any) -> Order:

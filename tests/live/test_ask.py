@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -166,6 +167,8 @@ def test_large_files_hold_up_nobody_else(site: Site) -> None:
         reading.join(10)
     during = [frame.at for frame in slow.frames if began < frame.at < ended]
     assert len(during) > 20, f"{len(during)} frames in {ended - began:.1f} s"
+    # Some ten times what is measured on a busy machine; to read the files in the hub takes seconds.
+    assert max(after - before for before, after in pairwise(during)) < 1.0
 
 
 def said_so_far(stream: Stream) -> bool:

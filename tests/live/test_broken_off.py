@@ -25,12 +25,11 @@ class Deployment:
 
 
 @pytest.fixture(scope="module")
-def deployment(_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+def deployment(_simulator: Simulator, module_url: str) -> Iterator[Deployment]:
     if binary() is None:
         pytest.skip("nginx is not installed · apt-get install nginx-light")
-    url = f"sqlite:///{tmp_path_factory.mktemp('broken') / 'sora.sqlite3'}"
     env = {"SORA_MODEL": "sim-n9-d5-error4", "SORA_PROVIDER_RETRIES": "0", "SORA_JOURNAL_INTERVAL": "0.05"}
-    with Server(url, _simulator.url, env=env) as server, nginx(server.port) as proxy:
+    with Server(module_url, _simulator.url, env=env) as server, nginx(server.port) as proxy:
         yield Deployment(server, proxy.url)
 
 

@@ -71,6 +71,7 @@ def test_it_runs_on_a_fresh_clone_and_leaves_nothing_behind(tmp_path: Path) -> N
     url = f"http://127.0.0.1:{port}"
     with serving(instance, port) as (server, log):
         assert url in log.read_text() and "simulated" in log.read_text()
+        assert request(url, "/api/search?q=ABC-12345").json()["items"], "the samples"
         secrets = instance / "development.env"
         assert secrets.stat().st_mode & 0o777 == 0o600 and instance.stat().st_mode & 0o777 == 0o700
         kept = secrets.read_text()
@@ -109,11 +110,13 @@ def test_it_runs_on_a_fresh_clone_and_leaves_nothing_behind(tmp_path: Path) -> N
 
 def test_the_environment_goes_first(tmp_path: Path) -> None:
     instance, port = tmp_path / "instance", process.free_port()
-    with serving(instance, port, SORA_AUTH="required", SORA_JWT_SECRET="x" * 32) as (server, log):
+    given = {"SORA_AUTH": "required", "SORA_JWT_SECRET": "x" * 32, "SORA_FRONTEND": str(tmp_path / "no-app")}
+    with serving(instance, port, **given) as (server, log):
         assert "SORA_JWT_SECRET" not in (instance / "development.env").read_text()
         url = f"http://127.0.0.1:{port}"
         assert request(url, "/stream/review", payload=DIARY).status == 401
         assert "make -s token" in log.read_text()
+        assert "npm" in log.read_text() and "npm" in request(url, "/app/").text
         server.send_signal(signal.SIGTERM)
         assert server.wait(timeout=40) == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -68,11 +69,10 @@ def answers(url: str, path: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def site(_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    url = f"sqlite:///{tmp_path_factory.mktemp('commands') / 'sora.sqlite3'}"
+def site(_simulator: Simulator, module_url: str) -> Iterator[Server]:
     env = {"SORA_AUTH": "guest", "SORA_MODEL": "sim-n100-d20"}
     dify = {"SORA_DIFY_BASE_URL": _simulator.url, "SORA_DIFY_KEY_F": "app-sim-n100-d5"}
-    with Server(url, _simulator.url, env=env | dify) as server:
+    with Server(module_url, _simulator.url, env=env | dify) as server:
         yield server
 
 
@@ -111,6 +111,17 @@ def test_what_curl_shows_of_the_chat(site: Server) -> None:
     assert re.search(r'^data: "[^"]+"$', shown, re.MULTILINE)
     shown = make("curl-chunks", at)
     assert shown.count('data: {"chunk":') > 10 and '"done"' in shown
+
+
+def test_what_curl_shows_of_the_agent(site: Server, tmp_path: Path) -> None:
+    at = f"URL={site.url}"
+    settings = {name: value for name, value in site.env.items() if name.startswith("SORA_")}
+    make("ingest", **settings)
+    for shown in (make("curl-agent", at), make("curl-agent-init", at)):
+        assert shown.count('{"type":"progress"') == 6
+        [final] = re.findall(r'^data: (\{"type":"final".*)$', shown, re.MULTILINE)
+        table = json.loads(final)["data"]["table_data"]
+        assert table["value"] == 128 and table["rows"][0]["품번"] == "ABC-12345"
 
 
 def test_what_curl_shows_of_files_and_documents(site: Server, tmp_path: Path) -> None:

@@ -14,10 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.live.conftest import Deployment, two_machines
 from tests.support import process
 from tests.support.client import Stream
-from tests.support.nginx import binary, nginx
-from tests.support.postgres import Postgres
 from tests.support.server import Server
 from tests.support.simulator import Simulator
 from tests.support.sse import Frame, Parser
@@ -26,14 +25,6 @@ from tests.support.user import DIARY, User, is_delta, text_of
 READERS = 5
 EXAMPLES = 60  # on each database: 600 schedules in all
 ENV = {"SORA_MODEL": "sim-n60-d2", "SORA_JOURNAL_INTERVAL": "0.05"}
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """Two machines with one database, and nginx before both."""
-
-    user: User
-    places: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -49,23 +40,10 @@ class Connection:
 PEACE = Connection(0, "native", 10**9, False)
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def deployment(
-    request: pytest.FixtureRequest, _simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Deployment]:
-    if binary() is None:
-        pytest.skip("nginx is not installed · apt-get install nginx-light")
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('cuts') / 'sora.sqlite3'}"
-    else:
-        postgres: Postgres = request.getfixturevalue("postgres")
-        url = postgres.create_database()
-    with (
-        Server(url, _simulator.url, env=ENV) as one,
-        Server(url, _simulator.url, env=ENV) as two,
-        nginx(one.port, two.port) as proxy,
-    ):
-        yield Deployment(User(one.url), (one.url, two.url, proxy.url))
+@pytest.fixture(scope="module")
+def deployment(module_url: str, _simulator: Simulator) -> Iterator[Deployment]:
+    with two_machines(module_url, _simulator.url, ENV) as deployment:
+        yield deployment
 
 
 connections = st.builds(

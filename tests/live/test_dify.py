@@ -17,10 +17,9 @@ KEYS = {"SORA_DIFY_KEY_F": "app-sim-n40-d20", "SORA_DIFY_KEY_T": "app-sim-n9000-
 
 
 @pytest.fixture(scope="module")
-def server(_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    url = f"sqlite:///{tmp_path_factory.mktemp('dify') / 'sora.sqlite3'}"
+def server(_simulator: Simulator, module_url: str) -> Iterator[Server]:
     env = {"SORA_DIFY_BASE_URL": _simulator.url, "SORA_LEASE": "2", "SORA_JOURNAL_INTERVAL": "0.05", **KEYS}
-    with Server(url, _simulator.url, env=env) as running:
+    with Server(module_url, _simulator.url, env=env) as running:
         yield running
 
 

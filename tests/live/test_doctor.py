@@ -27,6 +27,7 @@ NAMES = {
     "model": "Model API", "jwks": "JWKS", "clock": "Clock", "instance": "Instance path", "spool": "Spool",
     "outbox": "Outbox", "dify": "Dify",
 }  # fmt: skip
+_NEWEST = max(path.name[:4] for path in (process.ROOT / "migrations" / "versions").glob("0*.py"))
 
 
 class Deployment:
@@ -86,7 +87,7 @@ def test_one_thing_after_the_other(deployment: Deployment) -> None:
     assert marks["migrations"] == "fail" and "flask db upgrade" in told
     assert deployment.flask("db", "upgrade").returncode == 0
     marks, told = deployment.doctor()
-    assert marks == WELL and "simulator" in told and "0005" in told
+    assert marks == WELL and "simulator" in told and _NEWEST in told
 
     # The key is there by its name, and is another one.
     store = ReviewStore(Keyring([f"k1:{OURS}"]))

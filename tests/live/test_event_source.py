@@ -11,10 +11,9 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.live.conftest import Deployment, two_machines
 from tests.support.client import Answer
 from tests.support.event_source import EventSource
-from tests.support.nginx import binary, nginx
-from tests.support.postgres import Postgres
 from tests.support.server import Server
 from tests.support.simulator import Simulator
 from tests.support.sse import Frame, Parser
@@ -87,36 +86,10 @@ ENDPOINTS = {
 }
 
 
-@dataclass(frozen=True)
-class Deployment:
-    """Two machines with one database, and nginx before both."""
-
-    one: Server
-    two: Server
-    proxy: str
-
-    @property
-    def places(self) -> tuple[str, str, str]:
-        return self.one.url, self.two.url, self.proxy
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def deployment(
-    request: pytest.FixtureRequest, _simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Deployment]:
-    if binary() is None:
-        pytest.skip("nginx is not installed · apt-get install nginx-light")
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('event_source') / 'sora.sqlite3'}"
-    else:
-        postgres: Postgres = request.getfixturevalue("postgres")
-        url = postgres.create_database()
-    with (
-        Server(url, _simulator.url, env=ENV) as one,
-        Server(url, _simulator.url, env=ENV) as two,
-        nginx(one.port, two.port) as proxy,
-    ):
-        yield Deployment(one, two, proxy.url)
+@pytest.fixture(scope="module")
+def deployment(module_url: str, _simulator: Simulator) -> Iterator[Deployment]:
+    with two_machines(module_url, _simulator.url, ENV) as deployment:
+        yield deployment
 
 
 def questions(simulator: Simulator) -> Counter[str]:

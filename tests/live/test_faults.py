@@ -85,10 +85,9 @@ FAULTS = (
 
 
 @pytest.fixture(scope="module")
-def machine(_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def machine(_simulator: Simulator, module_url: str) -> Iterator[Server]:
     """One server, started anew with another model for each test."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('faults') / 'sora.sqlite3'}"
-    with Server(url, _simulator.url, env={"SORA_MODEL": "sim"}) as server:
+    with Server(module_url, _simulator.url, env={"SORA_MODEL": "sim"}) as server:
         yield server
 
 

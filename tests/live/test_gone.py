@@ -43,15 +43,12 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(
-    request: pytest.FixtureRequest, _simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Place]:
-    """A machine with the settings that the test's `parametrize` gives."""
+def place(request: pytest.FixtureRequest, _simulator: Simulator, module_url: str) -> Iterator[Place]:
+    """A machine with the settings that the test's `parametrize` gives, on each kind of database."""
     if binary() is None:
         pytest.skip("nginx is not installed · apt-get install nginx-light")
-    url = f"sqlite:///{tmp_path_factory.mktemp('gone') / 'sora.sqlite3'}"
     env = {"SORA_ORPHAN_GRACE": "1", **request.param}
-    with Server(url, _simulator.url, env=env) as server, nginx(server.port) as proxy:
+    with Server(module_url, _simulator.url, env=env) as server, nginx(server.port) as proxy:
         yield Place(server, proxy.url)
 
 
@@ -114,12 +111,13 @@ def test_a_reader_that_comes_back_in_time_saves_its_run(place: Place, simulator:
 @pytest.mark.parametrize("way", ["direct", "nginx"])
 def test_a_review_ends_with_its_reader_when_so_set(place: Place, simulator: Simulator, way: str) -> None:
     user = place.user
+    before = len(user.reviews())
     with user.open("/stream/review", at=place.ways[way], payload=DIARY) as stream:
         run_id = stream.headers["X-Sora-Run-Id"]
         place.leave(stream, Stream.close)
     assert user.ended(run_id, timeout=3)["status"] == "cancelled"
     wait_for_the_upstreams_end(simulator)
-    assert user.reviews() == []
+    assert len(user.reviews()) == before
 
 
 @with_settings(SORA_MODEL=HEADERS, SORA_ON_DISCONNECT="cancel")
@@ -132,7 +130,8 @@ def test_the_request_goes_before_the_setting(place: Place, simulator: Simulator)
 
 
 def test_a_reader_of_another_machine_keeps_a_run_alive(postgres_url: str, simulator: Simulator) -> None:
-    env = {"SORA_MODEL": "sim-stall1", "SORA_ORPHAN_GRACE": "0.5"}
+    # More than the two seconds in which a reader elsewhere is heard of, and less than is waited for the run's end.
+    env = {"SORA_MODEL": "sim-stall1", "SORA_ORPHAN_GRACE": "2.5"}
     with (
         Server(postgres_url, simulator.url, env=env) as one,
         Server(postgres_url, simulator.url, env=env) as two,
@@ -148,4 +147,4 @@ def test_a_reader_of_another_machine_keeps_a_run_alive(postgres_url: str, simula
             with pytest.raises(AssertionError, match="not within 4 s"):
                 wait_until(lambda: user.run(run_id)["status"] != "running", timeout=4)
             there.close()
-        assert user.ended(run_id, timeout=6)["status"] == "cancelled"
+        assert user.ended(run_id)["status"] == "cancelled"

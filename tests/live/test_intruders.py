@@ -25,9 +25,8 @@ LAST = b"GET /healthz HTTP/1.1\r\nHost: sora.test\r\nConnection: close\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
-def server(_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    url = f"sqlite:///{tmp_path_factory.mktemp('intruders') / 'sora.sqlite3'}"
-    with Server(url, _simulator.url) as server:
+def server(_simulator: Simulator, module_url: str) -> Iterator[Server]:
+    with Server(module_url, _simulator.url) as server:
         yield server
 
 

@@ -193,6 +193,24 @@ def test_tls_offers_http2_and_sends_others_there(
             assert connection.selected_alpn_protocol() == "h2"
 
 
+def test_the_apps_files_come_from_the_disk(
+    start_nginx: StartNginx, upstream: Upstream, tmp_path: Path
+) -> None:
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "index-a1.js").write_text("export {}")
+    (tmp_path / "index.html").write_text("Sora's alone to tell")
+    with start_nginx(upstream.port, dist=tmp_path) as proxy:
+        file = request(proxy.url, "/app/assets/index-a1.js")
+        assert (file.status, file.body) == (200, b"export {}") and upstream.heads == []
+        assert file.headers["Content-Type"] == "text/javascript"
+        assert file.headers["Cache-Control"] == "max-age=31536000"
+        for path in ("/app/assets/index-old.js", "/app/", "/app/index.html"):
+            assert refused(upstream, proxy, path) == 502
+        told = [head.split(" HTTP")[0] for head in upstream.heads]
+    assert told == ["GET /app/assets/index-old.js", "GET /app/", "GET /app/index.html"]
+    assert all("X-Forwarded-Proto: http" in head for head in upstream.heads)
+
+
 def self_signed(directory: Path) -> tuple[Path, Path]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])

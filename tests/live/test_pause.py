@@ -18,7 +18,7 @@ from tests.support.postgres import Postgres
 from tests.support.server import Server
 from tests.support.simulator import Simulator
 from tests.support.user import DIARY, User, is_delta, text_of
-from tests.support.waiting import wait_until
+from tests.support.waiting import let_pass, wait_until
 
 STREAMS = 25  # on each of two machines
 Row = tuple[object, ...]
@@ -87,6 +87,7 @@ def test_a_worker_that_wakes_after_its_lease_writes_nothing_more(
             assert stream.ended == "cut", "what it was shown after the takeover may not look like success"
             assert not [frame for frame in stream.frames if frame.event in ("done", "error")]
         # Back as a new worker it takes new runs; by then it has had many turns to write what it held.
+        wait_until(lambda: user.request("/readyz").status == 200, what="the new worker")
         run_id = user.start()
         wait_until(lambda: user.run(run_id, at=two.url)["text"], what="the journal of a new run")
         now = written(database_url)
@@ -220,4 +221,4 @@ def test_the_database_is_away_under_fifty_streams(
 
 
 def pause_until(moment: float) -> None:
-    wait_until(lambda: time.monotonic() >= moment, timeout=60, what="the time", interval=0.1)
+    let_pass(moment - time.monotonic())

@@ -21,9 +21,9 @@ PUSHED = "sora_pushed_pieces_total"
 
 
 @pytest.fixture
-def server(sqlite_url: str, simulator: Simulator) -> Iterator[Server]:
+def server(database_url: str, simulator: Simulator) -> Iterator[Server]:
     with Server(
-        sqlite_url, simulator.url, env={"SORA_MODEL": "sim-n100-d5", "SORA_HEARTBEAT": "0.02"}
+        database_url, simulator.url, env={"SORA_MODEL": "sim-n100-d5", "SORA_HEARTBEAT": "0.02"}
     ) as server:
         yield server
 
@@ -44,10 +44,10 @@ def test_most_deltas_are_pushed_and_every_reader_gets_them_all(server: Server) -
 
 
 def test_a_reader_that_fills_its_socket_is_written_to_by_one_at_a_time(
-    sqlite_url: str, simulator: Simulator
+    database_url: str, simulator: Simulator
 ) -> None:
     env = {"SORA_MODEL": "sim-million-d1", "SORA_HEARTBEAT": "0.01", "SORA_SEND_TIMEOUT": "20"}
-    with Server(sqlite_url, simulator.url, env=env) as server:
+    with Server(database_url, simulator.url, env=env) as server:
         user = User(server.url)
         run_id = user.start()
         path = f"/api/runs/{run_id}/events"

@@ -40,12 +40,11 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(_simulator: Simulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(_simulator: Simulator, module_url: str) -> Iterator[Site]:
     if binary() is None:
         pytest.skip("nginx is not installed · apt-get install nginx-light")
-    url = f"sqlite:///{tmp_path_factory.mktemp('refusals') / 'sora.sqlite3'}"
     with (
-        Server(url, _simulator.url, env={"SORA_MODEL": "sim-n60-d20"}) as server,
+        Server(module_url, _simulator.url, env={"SORA_MODEL": "sim-n60-d20"}) as server,
         nginx(server.port) as proxy,
     ):
         yield Site(server.url, proxy.url)

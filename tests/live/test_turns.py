@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.postgres import Postgres
 from tests.support.server import Server
 from tests.support.simulator import Simulator
 from tests.support.user import User
@@ -17,18 +16,11 @@ pytestmark = pytest.mark.timeout(180)  # a busy machine takes long to start two 
 ENV = {"SORA_MODEL": "sim-n400-d20", "SORA_ORPHAN_GRACE": "60"}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def urls(
-    request: pytest.FixtureRequest, _simulator: Simulator, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[list[str]]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('turns') / 'sora.sqlite3'}"
-    else:
-        postgres: Postgres = request.getfixturevalue("postgres")
-        url = postgres.create_database()
+@pytest.fixture(scope="module")
+def urls(module_url: str, _simulator: Simulator) -> Iterator[list[str]]:
     with (
-        Server(url, _simulator.url, env=ENV) as one,
-        Server(url, _simulator.url, env=ENV) as two,
+        Server(module_url, _simulator.url, env=ENV) as one,
+        Server(module_url, _simulator.url, env=ENV) as two,
     ):
         yield [one.url, two.url]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.support import process
 from tests.support.waiting import wait_until
 
+_DIST = process.ROOT / "frontend" / "dist"
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
@@ -34,6 +35,17 @@ class Nginx:
     def tls_url(self) -> str | None:
         return f"https://127.0.0.1:{self.tls_port}" if self.tls_port else None
 
+    def reload(self) -> None:
+        """Has it read its configuration again: new workers take over, old ones end with their streams."""
+        os.kill(self._pid, signal.SIGHUP)
+
+    def worker_pids(self) -> list[int]:
+        return process.children(self._pid)
+
+    @property
+    def _pid(self) -> int:
+        return int((self.directory / "nginx.pid").read_text())
+
     def log_text(self) -> str:
         """All its logs: access, errors, and what it printed."""
         return "".join(path.read_text(errors="replace") for path in sorted(self.directory.glob("*.log")))
@@ -47,14 +59,17 @@ def binary() -> str | None:
 
 
 @contextmanager
-def nginx(*upstream_ports: int, certificate: tuple[Path, Path] | None = None) -> Iterator[Nginx]:
-    """Runs nginx before the servers on `upstream_ports`; a `certificate` (chain, key) turns TLS on."""
+def nginx(
+    *upstream_ports: int, certificate: tuple[Path, Path] | None = None, dist: Path = _DIST
+) -> Iterator[Nginx]:
+    """Runs nginx before the servers on `upstream_ports`; a `certificate` (chain, key) turns TLS on. `dist` is where it looks for
+    the built app."""
     program = binary()
     assert program is not None, "nginx is not installed"
     with tempfile.TemporaryDirectory(prefix="sora-nginx-") as name:
         directory = Path(name)
         server = Nginx(process.free_port(), process.free_port() if certificate else None, directory)
-        _write_configuration(server, upstream_ports, certificate)
+        _write_configuration(server, upstream_ports, certificate, dist)
         output = directory / "output.log"
         running = process.start(
             [program, "-c", directory / "nginx.conf", "-p", directory, "-g", "daemon off;"],
@@ -73,7 +88,7 @@ def nginx(*upstream_ports: int, certificate: tuple[Path, Path] | None = None) ->
 
 
 def _write_configuration(
-    server: Nginx, upstream_ports: tuple[int, ...], certificate: tuple[Path, Path] | None
+    server: Nginx, upstream_ports: tuple[int, ...], certificate: tuple[Path, Path] | None, dist: Path
 ) -> None:
     directory = server.directory
     lines = "\n".join(f"    server 127.0.0.1:{port};" for port in upstream_ports)
@@ -86,6 +101,7 @@ def _write_configuration(
         "/etc/nginx/conf.d": str(directory),
         "http {\n": f"http {{\n{temporary}",
         "    server 127.0.0.1:8000;": lines,
+        "/opt/sora/frontend/dist": str(dist),
         "listen 80;": f"listen 127.0.0.1:{server.port};",
     }
     if certificate is not None:

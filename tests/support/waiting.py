@@ -1,4 +1,4 @@
-"""Waiting for a condition instead of sleeping and hoping."""
+"""Waiting for a condition instead of sleeping and hoping; and for time itself, where that is what a test is about."""
 
 from __future__ import annotations
 
@@ -27,3 +27,9 @@ def wait_until(
         if time.monotonic() >= deadline:
             raise AssertionError(f"{what}: not within {timeout:g} s (last value {value!r})")
         pause.wait(interval)
+
+
+def let_pass(seconds: float) -> None:
+    """Lets so much time go by: for a test that nothing happens in it, that something grows too old, or that comes at any moment.
+    What can be told by a condition is waited for by `wait_until`. Cooperative under gevent's patch."""
+    threading.Event().wait(seconds)

@@ -64,3 +64,9 @@ def frames(response: TestResponse) -> list[Frame]:
     """The frames of a whole stream."""
     assert response.mimetype == "text/event-stream", response.text
     return Parser().feed(response.data)
+
+
+def said(response: TestResponse) -> list[dict[str, Any]]:
+    """The messages of a whole stream of JSON, which was not refused."""
+    assert response.status_code == 200, response.text
+    return [frame.json() for frame in frames(response)]

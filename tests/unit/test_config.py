@@ -42,6 +42,8 @@ def test_every_setting_is_read_from_its_variable(entry: object) -> None:
         given, text = ("a", "b c"), " a , b c,"
     elif isinstance(default, str):
         given, text = "말", " 말 "
+    elif isinstance(default, bool):
+        given, text = True, " ON "
     else:
         given, text = type(default)(7), " 7 "
 
@@ -73,6 +75,7 @@ def test_a_mapping_may_give_what_is_cast_already() -> None:
         ("max_runs", "1.5"),
         ("max_runs", "-1"),
         ("trusted_proxies", "one"),
+        ("background", "maybe"),
         ("auth", "none"),
         ("locale", "KO"),
         ("on_disconnect", "stop"),

@@ -20,7 +20,7 @@ def tree(root: type[SoraError]) -> Iterator[type[SoraError]]:
 
 
 ALL = [SoraError, *tree(SoraError)]
-VALUES = {"choices": "F, T", "low": 1, "high": 12}
+VALUES = {"title": "재고", "choices": "F, T", "low": 1, "high": 12}
 
 
 def placeholders(words: str) -> set[str]:

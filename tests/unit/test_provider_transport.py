@@ -22,7 +22,7 @@ from sora.config import Config
 from sora.engine.generation import Call, CallCancelled, Finished, Generate, Message, Piece
 from sora.errors import ContentFilter, UpstreamError, UpstreamTimeout
 from sora.providers.chat_completions import ChatCompletions
-from tests.support.waiting import wait_until
+from tests.support.waiting import let_pass, wait_until
 
 LATE = 0.2
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -342,7 +342,7 @@ def in_pieces(go: threading.Event) -> Script:
         go.wait(5)
         for part in (data("b"), data("c"), data("d", finish="stop") + b"data: [DONE]\n\n"):
             sock.sendall(part)
-            time.sleep(0.02)
+            let_pass(0.02)
         over.wait(5)
 
     return play

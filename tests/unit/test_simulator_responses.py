@@ -206,7 +206,7 @@ def test_a_client_that_leaves_is_noticed(simulator: Simulator, model: str) -> No
         {"input": []},
         {"input": ["a"]},
         {"input": QUESTION, "instructions": 1},
-        {"input": QUESTION, "background": True},
+        {"input": QUESTION, "background": True, "store": False},
         {"input": [{"role": "user", "content": ["a"]}]},
         {"input": [{"role": "user", "content": [{"type": "input_image"}]}]},
         {

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -25,6 +27,10 @@ from sora.store.runs import insert
 
 _KEEP = 5.0  # seconds that an ended run stays in memory, for readers that are about to reach its end
 _IDS = 500  # ids in one IN list
+_PART = 100  # runs whose batches are sealed, and then written, without a turn for anybody else
+_BREATH = 0.001  # seconds; gevent would come back from a sleep of 0 before it has looked at a socket
+
+_Rows = dict[str, list[dict[str, object]]]  # run -> its rows of the journal
 
 
 @dataclass(slots=True)
@@ -49,24 +55,36 @@ class _Unwritten:
     batches: list[_Batch] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """As much of what is not durable yet as one transaction takes: sealed rows of the journal, by run."""
+
+    rows: _Rows
+    upto: dict[str, int]  # run -> the last number in it
+
+
 class DatabaseLog:
-    """EventLog over the table `journal`. `flush` is called by the worker's round, `poll` by its follower."""
+    """EventLog over the table `journal`. The worker's round takes its `parts` and writes them, and calls `poll`."""
 
     def __init__(self, database: Database, keyring: Keyring) -> None:
         self._database = database
         self._keyring = keyring
         self._memory = MemoryLog()
         self._unwritten: dict[str, _Unwritten] = {}
+        self._behind: set[str] = set()  # runs that may have more than is durable
         self._seen: dict[str, tuple[int, int]] = {}
         self._dropped: dict[str, int] = {}
+        self._ended: deque[tuple[float, str, Tape]] = deque()  # when, which run; in this order
         self._lock = threading.Lock()
 
     def append(self, run_id: str, epoch: int, events: Sequence[Event]) -> int:
         # This very tape: were it dropped meanwhile, nobody reads it, and what follows is refused.
         tape = self._open(run_id, epoch)
         last = tape.append(epoch, events)
+        self._behind.add(run_id)  # after the append: see `_settle`
         self._memory.notify(run_id, Span(epoch, last - len(events) + 1, events))
         if tape.ended_at is not None:
+            self._ended.append((tape.ended_at, run_id, tape))
             # Its terminal event was staged and committed: all of it is durable.
             with self._lock:
                 self._unwritten.pop(run_id, None)
@@ -88,7 +106,7 @@ class DatabaseLog:
             batches = list(self._collect(run_id))
         # A batch of its own: a round of the flusher may write the others at the same time, with the same bounds.
         batches.append(_Batch(epoch, tape.last + 1, [terminal]))
-        self._write(session, {run_id: batches})
+        self._insert(session, self._rows({run_id: batches}, session))
         return tape.last + 1
 
     def expire(self, run_id: str, ttl: float) -> None:
@@ -109,36 +127,56 @@ class DatabaseLog:
                 session.execute(sa.update(RunRow).where(RunRow.id.in_(ids)).values(log_expires_at=0.0))
         return len(ids)
 
-    def begin(self, run_id: str, owner: str) -> None:
-        """A new run of `owner` will be appended to here: nothing of it need be looked for in the database."""
-        self._open(run_id, 1)
+    def begin(self, run_id: str, owner: str, *, epoch: int = 1) -> None:
+        """A run of `owner` will be appended to here. Of a new one nothing need be looked for in the database; of one that was
+        taken over this is where its end is looked for. Raises StaleEpoch, StoreError."""
+        self._open(run_id, epoch)
         self._unwritten[run_id].owner = owner
 
-    def flush(self, session: Session) -> Callable[[], None]:
-        """Write what is not durable yet into the caller's transaction; call the result once that is committed."""
-        with self._lock:
-            runs = {run_id: list(self._collect(run_id)) for run_id in self._unwritten}
-        runs = {run_id: batches for run_id, batches in runs.items() if batches}
-        if runs:
-            self._write(session, runs)
-
-        def written() -> None:
+    def parts(self) -> Iterator[Part]:
+        """What is not durable yet, sealed; one part at least, which may be empty. Each is to be written before the next one is
+        asked for: between two of them others have their turns. Blocks for the database only where a run's owner is not known.
+        Raises StoreError."""
+        behind = list(self._behind)
+        for start in range(0, max(len(behind), 1), _PART):
+            if start:
+                time.sleep(_BREATH)
+            run_ids = behind[start : start + _PART]
             with self._lock:
-                for run_id, batches in runs.items():
-                    entry = self._unwritten.get(run_id)
-                    if entry is not None:
-                        entry.durable = max(entry.durable, batches[-1].last)
-                        entry.batches = [batch for batch in entry.batches if batch.last > entry.durable]
+                runs = {run_id: batches for run_id in run_ids if (batches := list(self._collect(run_id)))}
+            for run_id in run_ids:
+                if run_id not in runs:
+                    self._settle(run_id)
+            yield Part(self._rows(runs), {run_id: batches[-1].last for run_id, batches in runs.items()})
 
-        return written
+    def write(self, session: Session, part: Part) -> None:
+        """Write a part in the caller's transaction, but for what was dropped meanwhile; once committed it is `written`."""
+        self._insert(
+            session, {run_id: rows for run_id, rows in part.rows.items() if run_id in self._unwritten}
+        )
+
+    def written(self, part: Part) -> None:
+        """A part is durable."""
+        with self._lock:
+            for run_id, last in part.upto.items():
+                entry = self._unwritten.get(run_id)
+                if entry is not None:
+                    entry.durable = max(entry.durable, last)
+                    while entry.batches and entry.batches[0].last <= last:
+                        del entry.batches[0]
+        for run_id in part.upto:
+            self._settle(run_id)
+
+    def _settle(self, run_id: str) -> None:
+        """Count a run as written, unless more has been appended: that counts it again after our look, or we see it here."""
+        self._behind.discard(run_id)
+        tape, entry = self._memory.tapes.get(run_id), self._unwritten.get(run_id)
+        if tape is not None and entry is not None and tape.last > entry.durable:
+            self._behind.add(run_id)
 
     def behind(self) -> bool:
         """Whether something waits to be written."""
-        tapes = self._memory.tapes
-        return any(
-            (tape := tapes.get(run_id)) is not None and tape.last > entry.durable
-            for run_id, entry in list(self._unwritten.items())
-        )
+        return any(run_id in self._unwritten for run_id in list(self._behind))
 
     def drop(self, run_id: str, *, epoch: int = 0) -> None:
         """Forget a run that is no longer ours: the epoch of its tape, and the one given (it may have none yet), may append
@@ -155,8 +193,9 @@ class DatabaseLog:
     def tidy(self) -> None:
         """Let runs go from memory that have ended a while ago."""
         before = time.monotonic() - _KEEP
-        for run_id, tape in list(self._memory.tapes.items()):
-            if tape.ended_at is not None and tape.ended_at < before:
+        while self._ended and self._ended[0][0] < before:
+            _, run_id, tape = self._ended.popleft()
+            if self._memory.tapes.get(run_id) is tape:
                 self._memory.tapes.pop(run_id, None)
 
     def poll(self) -> None:
@@ -179,7 +218,7 @@ class DatabaseLog:
     def rewrite(self, session: Session, run_id: str, epoch: int, events: Sequence[Event]) -> None:
         """Put a whole log in the place of what the journal holds of a run, in the caller's transaction."""
         session.execute(sa.delete(JournalRow).where(JournalRow.run_id == run_id))
-        self._write(session, {run_id: [_Batch(epoch, 1, events)]})
+        self._insert(session, self._rows({run_id: [_Batch(epoch, 1, events)]}, session))
 
     def forget_owners(self) -> None:
         """Ask for the owners of unwritten runs again: one of their rows is gone."""
@@ -226,31 +265,37 @@ class DatabaseLog:
             entry.batches.append(_Batch(tape.epoch, made + 1, tape.events[made - tape.base :]))
         return entry.batches
 
-    def _write(self, session: Session, runs: dict[str, list[_Batch]]) -> None:
-        owners = self._owners(session, list(runs))
-        rows = [
-            {
-                "run_id": run_id,
-                "first_seq": batch.first,
-                "last_seq": batch.last,
-                "epoch": batch.epoch,
-                "payload": self._keyring.seal(
-                    encode(batch.events),
-                    table="journal",
-                    column="payload",
-                    row=f"{run_id}:{batch.first}",
-                    owner=owners[run_id],
-                ),
-            }
+    @staticmethod
+    def _insert(session: Session, rows: _Rows) -> None:
+        if together := [row for of_run in rows.values() for row in of_run]:
+            insert(session, JournalRow, together)
+
+    def _rows(self, runs: dict[str, list[_Batch]], session: Session | None = None) -> _Rows:
+        """Sealed rows of the journal; a run that has no row of its own (any more) is missing, there is no place for it."""
+        owners = self._owners(list(runs), session)
+        return {
+            run_id: [
+                {
+                    "run_id": run_id,
+                    "first_seq": batch.first,
+                    "last_seq": batch.last,
+                    "epoch": batch.epoch,
+                    "payload": self._keyring.seal(
+                        encode(batch.events),
+                        table="journal",
+                        column="payload",
+                        row=f"{run_id}:{batch.first}",
+                        owner=owners[run_id],
+                    ),
+                }
+                for batch in batches
+            ]
             for run_id, batches in runs.items()
             if run_id in owners
-            for batch in batches
-        ]
-        if rows:
-            insert(session, JournalRow, rows)
+        }
 
-    def _owners(self, session: Session, run_ids: list[str]) -> dict[str, str]:
-        """The runs' owners; a run that has no row (any more) is missing, and its journal has no place to go."""
+    def _owners(self, run_ids: list[str], session: Session | None) -> dict[str, str]:
+        """The runs' owners, asked for in this session, or in one of its own."""
         known = {
             run_id: entry.owner
             for run_id in run_ids
@@ -259,7 +304,9 @@ class DatabaseLog:
         unknown = [run_id for run_id in run_ids if run_id not in known]
         for start in range(0, len(unknown), _IDS):
             query = sa.select(RunRow.id, RunRow.owner).where(RunRow.id.in_(unknown[start : start + _IDS]))
-            for run_id, owner in session.execute(query):
+            with nullcontext(session) if session is not None else self._database.read() as reading:
+                found = reading.execute(query).all()
+            for run_id, owner in found:
                 known[run_id] = owner
                 if (entry := self._unwritten.get(run_id)) is not None:
                     entry.owner = owner

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ from sora.errors import UpstreamTimeout
 from sora.events import Progress, Source
 from tests.support.host import notes
 from tests.support.host.notes import Note, db
+from tests.support.waiting import let_pass
 
 URL_PREFIX = "/ai"
 sora = Sora()
@@ -69,7 +69,7 @@ def fails(how: str) -> Iterator[str]:
 @sora.stream(timeout=0.3)
 def hangs() -> Iterator[str]:
     yield "so far"
-    time.sleep(2)
+    let_pass(2)
 
 
 @views.post("/model/<model>")
@@ -89,7 +89,7 @@ def counting(most: int, seconds: float) -> Iterator[str]:
     try:
         for number in range(most):
             yield f"{number} "
-            time.sleep(seconds)
+            let_pass(seconds)
     finally:
         db.session.add(Note(owner="counter", text="left"))
         db.session.commit()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_FREED = 500  # objects: a fraction of a millisecond
 
 
 def aside(work: Callable[..., T], *args: Any) -> T:
@@ -18,3 +20,11 @@ def aside(work: Callable[..., T], *args: Any) -> T:
 
     done: T = gevent.get_hub().threadpool.apply(work, args)
     return done
+
+
+def let_go(*many: Sequence[Any]) -> None:
+    """Empty those of these that are lists, a little at a time; call it aside. Tens of thousands of rows that are freed at
+    once, because nobody has the list any more, hold up every thread for as long as that takes."""
+    for each in many:
+        while isinstance(each, list) and each:
+            del each[-_FREED:]
