@@ -23,7 +23,7 @@ from tests.support import process
 from tests.support.waiting import wait_until
 
 _PYTHON = HERE / ".venv" / "bin" / "python"
-SORA, NGINX, TUTORIAL, FASTAPI = "Sora", "nginx", "Flask tutorial", "FastAPI"
+SORA, NGINX, BARE, TUTORIAL, FASTAPI = "Sora", "nginx", "bare Python", "Flask tutorial", "FastAPI"
 Turn = dict[str, str]  # a message as the model APIs have it: role, content
 
 
@@ -47,7 +47,7 @@ class Running:
                 query = urlencode({"message": script, "history": json.dumps(history, ensure_ascii=False)})
                 return self._head("GET", f"/api/chat/stream?{query}")
             content |= {"type": "FEELING", "reviewDate": "2026-01-20"}
-        elif self.name == NGINX:
+        elif self.name in (NGINX, BARE):
             content = {
                 "model": "gpt-4o-mini",
                 "messages": [*history, {"role": "user", "content": script}],
@@ -92,10 +92,14 @@ class Relays:
     @contextmanager
     def start(self, name: str, *, scheme: str = "http", database: Path | None = None) -> Iterator[Running]:
         """The relay, ready, until the end of the block. `database`: a copy of this one instead of an empty one (Sora)."""
-        starter = {SORA: self._sora, NGINX: self._nginx, TUTORIAL: self._tutorial, FASTAPI: self._fastapi}[
-            name
-        ]
-        with starter(self._place.folder_for("relay"), scheme, database) as running:
+        starters = {
+            SORA: self._sora,
+            NGINX: self._nginx,
+            BARE: self._bare,
+            TUTORIAL: self._tutorial,
+            FASTAPI: self._fastapi,
+        }
+        with starters[name](self._place.folder_for("relay"), scheme, database) as running:
             yield running
 
     @contextmanager
@@ -127,6 +131,12 @@ class Relays:
         command: list[str | Path] = [nginx(), "-c", configuration, "-p", home]
         with pinned(command, core=RELAY_CORE, log=home / "log", port=port) as pid:
             yield Running(NGINX, port, pid, "/v1/chat/completions", "", home)
+
+    @contextmanager
+    def _bare(self, home: Path, scheme: str, database: Path | None) -> Iterator[Running]:
+        port = process.free_port()
+        with self._peer([_PYTHON, "-m", "bench.peers.bare", str(port)], home, scheme, port) as pid:
+            yield Running(BARE, port, pid, "/v1/chat/completions", "", home)
 
     @contextmanager
     def _tutorial(self, home: Path, scheme: str, database: Path | None) -> Iterator[Running]:
