@@ -37,6 +37,7 @@ class Recovery:
     """
 
     def __init__(self, engine: Engine) -> None:
+        self.alone = False  # at our last look there was no other worker
         self._engine = engine
         self._seen: dict[str, tuple[int, float]] = {}  # worker -> (lease, since when)
         self._looked_at = 0.0
@@ -77,6 +78,7 @@ class Recovery:
             else (lease, now)
             for worker, lease in found
         }
+        self.alone = not self._seen.keys() - {self._engine.worker.id}
         for worker, (lease, since) in self._seen.items():
             if now - since >= lease_time and worker != self._engine.worker.id:
                 with self._engine.database.write() as session:

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 _BEAT = 1.0  # seconds between two signs of life of an idle worker
 _STAMP = 1.0  # seconds between two signs that a run of another worker is read here
+_HEARD = 2.5  # seconds in which such a sign has come to whom it is for
 
 
 class GivenUp(Exception):
@@ -86,7 +87,7 @@ class Worker:
                     self.upstreams.pop(run_id, None)
         self.fresh.difference_update(fresh)
         self.read_out.difference_update(read_out)
-        deaf = time.monotonic() - self.beat_at > 2 * _STAMP
+        deaf = time.monotonic() - self.beat_at > _HEARD
         self.beat_at = time.monotonic()
         for wish in wishes or ():
             if (producer := self._engine.producers.get(wish.run_id)) is not None:
@@ -144,10 +145,12 @@ class Worker:
             return False
         if self._engine.readers.of(producer.run.id):
             return False
-        if not producer.reads_elsewhere:
-            return time.monotonic() - producer.left_at >= seconds
-        # Readers elsewhere are heard of through the database, now and then: silence counts only while that answers.
-        return self.beat_at - producer.left_at >= seconds + 2 * _STAMP
+        if producer.reads_elsewhere:
+            # Readers elsewhere are heard of through the database, now and then: silence counts only while that answers.
+            return self.beat_at - producer.left_at >= seconds + _HEARD
+        if seconds and not self._engine.recovery.alone:
+            seconds = max(seconds, _HEARD)  # one elsewhere may have begun to read a moment ago
+        return time.monotonic() - producer.left_at >= seconds
 
     def _start_over(self) -> None:
         """We were given up: what we hold belongs to others now. Drop it, cut its readers, and begin as a new worker."""

@@ -130,8 +130,7 @@ def test_the_request_goes_before_the_setting(place: Place, simulator: Simulator)
 
 
 def test_a_reader_of_another_machine_keeps_a_run_alive(postgres_url: str, simulator: Simulator) -> None:
-    # More than the two seconds in which a reader elsewhere is heard of, and less than is waited for the run's end.
-    env = {"SORA_MODEL": "sim-stall1", "SORA_ORPHAN_GRACE": "2.5"}
+    env = {"SORA_MODEL": "sim-stall1", "SORA_ORPHAN_GRACE": "0.5"}
     with (
         Server(postgres_url, simulator.url, env=env) as one,
         Server(postgres_url, simulator.url, env=env) as two,
