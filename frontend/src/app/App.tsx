@@ -69,7 +69,7 @@ function Pages() {
           <Route path="/chat" component={Chat} />
           <Route path="/ask" component={Ask} />
           <Route path="/agent" component={Agent} />
-          <Route path="/documents/:id">{({ id }) => <Document id={id} />}</Route>
+          <Route path="/documents/:id">{({ id }) => <Document key={id} id={id} />}</Route>
           <Route>
             <Note title={w.notFound}>
               <Button onClick={() => location.assign(`${prefix}/app/diary`)}>{w.toDiary}</Button>
