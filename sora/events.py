@@ -136,7 +136,7 @@ class Cursor(NamedTuple):
 ORIGIN = Cursor(1, 0)
 
 
-class Span(NamedTuple):
+class Span(msgspec.Struct, frozen=True):
     """Consecutive events of one epoch: `events[i]` has the sequence number `first + i`."""
 
     epoch: int
@@ -148,10 +148,7 @@ class Span(NamedTuple):
         return Cursor(self.epoch, self.first + len(self.events) - 1)
 
 
-class Shared(Span):
+class Shared(Span, frozen=True):
     """A span that several readers get at once. `frames` holds what one of them has made of it, for the others."""
 
-    frames: dict[object, bytes]
-
-    def __init__(self, *_: object) -> None:
-        self.frames = {}
+    frames: dict[object, bytes] = {}  # a new one each: msgspec copies it

@@ -18,7 +18,9 @@ def main() -> None:
     listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=16_384)
     poller = select.epoll()
     poller.register(listener.fileno(), select.EPOLLIN)
-    peers: dict[int, tuple[socket.socket, socket.socket]] = {}  # descriptor -> its socket, and the other end's
+    peers: dict[
+        int, tuple[socket.socket, socket.socket]
+    ] = {}  # descriptor -> its socket, and the other end's
 
     while True:
         for fd, _ in poller.poll():

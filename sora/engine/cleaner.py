@@ -22,6 +22,17 @@ class Cleaner:
             piece = piece.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
         return piece.replace("\0", "") if "\0" in piece else piece
 
+    def clean(self, pieces: list[str]) -> bool:
+        """Whether these pieces, the next ones, are as they should be: then they need not be fed."""
+        text = "".join(pieces) if len(pieces) != 1 else pieces[0]
+        if self._high or "\0" in text or "" in pieces:
+            return False
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return False
+        return True
+
     def end(self) -> str:
         """What was held back."""
         held, self._high = self._high, ""

@@ -182,6 +182,8 @@ class Producer:
                     finish_reason = answer.finish_reason
                 else:
                     answer = None
+                    if isinstance(step, EXTRAS):
+                        self._extras.append(step)
                     self._append([step])
             return Done(finish_reason), finish_reason, None, "completed"
         except CallCancelled:
@@ -258,18 +260,24 @@ class Producer:
         pieces = stream(call)
         try:
             for batch in pieces:
-                events: list[Event] = []
-                for piece in batch:
-                    if isinstance(piece, str):
-                        self._take(self._cleaner.feed(piece), events)
-                    elif isinstance(piece, Finished):
-                        finished = piece
-                    elif isinstance(piece, Source) and cited is not None:
-                        cited.append(piece)
-                    else:
-                        if isinstance(piece, Usage):
-                            self._usage = usage = piece
-                        events.append(piece)
+                texts = [piece for piece in batch if type(piece) is str]
+                if len(texts) == len(batch) and self._cleaner.clean(texts):
+                    events = self._said(texts)
+                else:
+                    events = []
+                    for piece in batch:
+                        if isinstance(piece, str):
+                            self._take(self._cleaner.feed(piece), events)
+                        elif isinstance(piece, Finished):
+                            finished = piece
+                        elif isinstance(piece, Source) and cited is not None:
+                            cited.append(piece)
+                        else:
+                            if isinstance(piece, Usage):
+                                self._usage = usage = piece
+                            events.append(piece)
+                    # What came with a cancellation is not lost: it was produced, and the text holds it.
+                    self._extras += [event for event in events if isinstance(event, EXTRAS)]
                 if events:
                     if first_at is None and len(self._texts) > start:
                         first_at = time.monotonic()
@@ -289,15 +297,18 @@ class Producer:
 
     def _take(self, text: str, events: list[Event]) -> None:
         if text:
-            events.append(Delta(len(self._texts), text))
-            self._texts.append(text)
-            if self._first_at is None:
-                self._first_at = time.monotonic()
-                metrics.first_token.labels(self.run.kind).observe(self._first_at - self._started_at)
+            events += self._said([text])
+
+    def _said(self, texts: list[str]) -> list[Event]:
+        if self._first_at is None:
+            self._first_at = time.monotonic()
+            metrics.first_token.labels(self.run.kind).observe(self._first_at - self._started_at)
+        said = self._texts
+        events: list[Event] = [Delta(index, text) for index, text in enumerate(texts, len(said))]
+        said += texts
+        return events
 
     def _append(self, events: Sequence[Event]) -> None:
-        # What came with a cancellation is not lost: it was produced, and the text holds it.
-        self._extras += [event for event in events if isinstance(event, EXTRAS)]
         self._engine.log.append(self.run.id, self.run.epoch, events)
         self._check()
 

@@ -59,9 +59,17 @@ def _content(said: Message, pictures: Pictures) -> str | list[dict[str, Any]]:
 
 
 class _Answer(Answer):
+    def __init__(self) -> None:
+        super().__init__()
+        self._mold = chunk.Mold()
+
     def take(self, lines: Sequence[bytes]) -> list[Piece]:
         pieces: list[Piece] = []
+        fit = self._mold.fit
         for line in lines:
+            if text := fit(line):
+                pieces.append(text)
+                continue
             if line == b"[DONE]":
                 self.done = True
                 break
@@ -78,6 +86,8 @@ class _Answer(Answer):
                     self._take(choice, pieces)
             if said.usage is not None:
                 pieces.append(_usage(said.usage))
+            elif said.is_text():
+                self._mold.cast(line)
         return pieces
 
     def _take(self, choice: chunk.Choice, pieces: list[Piece]) -> None:

@@ -1,7 +1,8 @@
-"""What one data line of a Chat Completions stream says."""
+"""What the data lines of a Chat Completions stream say."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -37,5 +38,65 @@ class Chunk(msgspec.Struct):
     usage: Tokens | None = None
     error: Any = None
 
+    def is_text(self) -> bool:
+        """Whether it says a text and nothing else."""
+        if self.choices is None or len(self.choices) != 1 or self.usage is not None or self.error is not None:
+            return False
+        (choice,) = self.choices
+        delta = choice.delta
+        if choice.index != 0 or choice.finish_reason or delta is None or not delta.content:
+            return False
+        return not (delta.refusal or delta.reasoning_content or delta.reasoning)
+
 
 decode = decoder(Chunk)
+
+
+class Mold:
+    """What the lines of one answer have in common: nearly all are the same but for their text.
+
+    A line that is the mold with another JSON string in the place of the text says the same with that text, whatever else is in
+    it. To compare its ends and to decode the string takes a quarter of the time of decoding the line. Before `cast` none fits.
+    """
+
+    __slots__ = ("_after", "_before", "_casts", "_end", "_start")
+
+    def __init__(self) -> None:
+        self._before = self._after = _NOTHING_FITS
+        self._start = self._end = 0
+        self._casts = _CASTS
+
+    def fit(self, line: bytes) -> str | None:
+        """The text of a line that fits; None: it has to be decoded."""
+        if line.startswith(self._before) and line.endswith(self._after):
+            try:
+                return _string(line[self._start : self._end])
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                pass
+        return None
+
+    def cast(self, line: bytes) -> None:
+        """Take the shape of a line that says a text and nothing else. After a few no more: some servers' lines have no shape."""
+        if not self._casts:
+            return
+        self._casts -= 1
+        place = _CONTENT.search(line)
+        if place is None:
+            return
+        start, end = place.span(1)
+        before, after = line[:start], line[end:]
+        # The only key of this name, however written, is the one that the text was found under.
+        if (
+            line.count(b'"content"') == 1
+            and b"\\" not in before
+            and b"\\" not in after
+            and line.endswith(b"}")
+        ):
+            self._before, self._after = before, after
+            self._start, self._end = start, -len(after)
+
+
+_string = msgspec.json.Decoder(str).decode
+_CONTENT = re.compile(rb'"content": ?("(?:[^"\\]|\\.)*")')
+_NOTHING_FITS = b"\n"
+_CASTS = 4

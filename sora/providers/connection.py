@@ -74,13 +74,15 @@ class Connection:
         except OSError as error:
             waiting.check(timed_out=_timed_out(error) or waiting.remaining() <= 0)
             raise httpx2.ReadError(type(error).__name__) from None
-        waiting.check(timed_out=not data and waiting.remaining() <= 0)
+        if not data or waiting.call.cancelled:
+            waiting.check(timed_out=not data and waiting.remaining() <= 0)
         return data
 
     def _arrived(self, waiting: Waiting) -> bytes:
-        if waiting.watched() and self._inlet is not None:
+        watched = waiting.watched()
+        if watched and self._inlet is not None:
             return self._inlet.receive()
-        self.socket.settimeout(None if waiting.watched() else max(waiting.remaining(), 0.0))
+        self.socket.settimeout(None if watched else max(waiting.remaining(), 0.0))
         return self.socket.recv(READ_SIZE)
 
     def rest(self) -> None:

@@ -178,7 +178,7 @@ def read(blocks: Iterator[bytes], waiting: Waiting, answer: Answer) -> Iterator[
         except (httpx2.RequestError, UpstreamTimeout, LineTooLong) as error:
             failure = broken(error)
         pieces = answer.take(lines)
-        if any(type(piece) is not Usage for piece in pieces):
+        if pieces and (type(pieces[0]) is str or any(type(piece) is not Usage for piece in pieces)):
             waiting.call.progressed()
             # A search that is told of is a sign of life, but nothing yet that another try would repeat.
             answer.begun = answer.begun or any(type(piece) is not Progress for piece in pieces)

@@ -40,12 +40,12 @@ class Inlet:
             self._watcher.start(self._readable)
         self._waiter = self._current()
         try:
-            outcome = self._hub.switch()
+            data: bytes | OSError = self._hub.switch()
         finally:
             self._waiter = None
-        if isinstance(outcome, OSError):
-            raise outcome
-        return self._taken(outcome)
+        if isinstance(data, OSError):
+            raise data
+        return self._taken(data)
 
     def rest(self) -> None:
         """Nobody will come back for a while."""

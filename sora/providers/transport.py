@@ -114,8 +114,9 @@ class Body(httpx2.SyncByteStream):
         self._connection: Connection | None = connection
         self._waiting = waiting
         self._coalesce = transport.coalesce
-        self._parser = httptools.HttpResponseParser(self)
         self._blocks: list[bytes] = []
+        self.on_body = self._blocks.append  # what the parser calls most
+        self._parser = httptools.HttpResponseParser(self)
         self._room = MAX_ERROR_BODY  # for more of an answer that is an error
         self._headed = False
         self._framed = False
@@ -143,7 +144,7 @@ class Body(httpx2.SyncByteStream):
             if self._coalesce and self._waiting.call.begun:
                 self._waiting.pause(min(self._coalesce, self._waiting.remaining()))
             self._read()
-        block = b"".join(self._blocks)
+        block = b"".join(self._blocks) if len(self._blocks) > 1 else self._blocks[0]
         self._blocks.clear()
         if self.status >= 400:
             self._room -= len(block)
@@ -193,9 +194,6 @@ class Body(httpx2.SyncByteStream):
             self._framed = any(
                 name.lower() in (b"content-length", b"transfer-encoding") for name, _ in self.headers
             )
-
-    def on_body(self, body: bytes) -> None:
-        self._blocks.append(body)
 
     def on_message_complete(self) -> None:
         if self._headed:

@@ -149,13 +149,19 @@ _END = sa.update(_RUNS).where(
 
 
 _NOTE = (
-    sa.update(cast("sa.Table", RunRow.__table__))
+    sa.update(_RUNS)
     .where(
-        RunRow.id == sa.bindparam("of_run"),
-        RunRow.worker == sa.bindparam("of_worker"),
-        RunRow.ended_at.is_(None),
+        _RUNS.c.id == sa.bindparam("of_run"),
+        _RUNS.c.worker == sa.bindparam("of_worker"),
+        _RUNS.c.ended_at.is_(None),
     )
     .values(upstream=sa.bindparam("to"))
+)
+
+_WISHES = sa.select(_RUNS.c.id, _RUNS.c.cancel_requested, _RUNS.c.superseded, _RUNS.c.reads).where(
+    _RUNS.c.worker == sa.bindparam("of_worker"),
+    _RUNS.c.status.in_(UNFINISHED),
+    sa.or_(_RUNS.c.cancel_requested, _RUNS.c.superseded, _RUNS.c.reads > 0),
 )
 
 
@@ -305,12 +311,7 @@ class RunStore:
 
     def wishes(self, session: Session, worker: str) -> Sequence[Wish]:
         """What somebody wants of a worker's unfinished runs."""
-        query = sa.select(RunRow.id, RunRow.cancel_requested, RunRow.superseded, RunRow.reads).where(
-            RunRow.worker == worker,
-            RunRow.status.in_(UNFINISHED),
-            sa.or_(RunRow.cancel_requested, RunRow.superseded, RunRow.reads > 0),
-        )
-        return [Wish(*row) for row in session.execute(query)]
+        return [Wish(*row) for row in session.connection().execute(_WISHES, {"of_worker": worker})]
 
     def orphans(self, session: Session, doubtful: Sequence[str], *, limit: int) -> Sequence[Run]:
         """Unfinished runs whose worker is not alive, and those of `doubtful` that are unfinished."""

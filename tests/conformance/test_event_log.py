@@ -270,7 +270,7 @@ def test_a_cursor_is_exclusive_and_a_limit_is_kept(house: House) -> None:
     for log in (house.log, house.another_worker()):
         for seq in range(8):
             for limit in (1, 2, 7, 100):
-                assert log.read(run_id, Cursor(1, seq), limit) == (1, seq + 1, events[seq : seq + limit])
+                assert log.read(run_id, Cursor(1, seq), limit) == Span(1, seq + 1, events[seq : seq + limit])
 
 
 def test_a_limit_may_cut_a_batch(house: House) -> None:
@@ -379,10 +379,10 @@ def test_a_span_is_of_one_epoch(house: House) -> None:
     house.flush(house.log)
 
     for log in (house.log, house.another_worker()):
-        assert log.read(run_id, ORIGIN, 100) == (1, 1, events[:3])
-        assert log.read(run_id, Cursor(1, 3), 100) == (2, 4, events[3:6])
-        assert log.read(run_id, Cursor(2, 5), 100) == (2, 6, events[5:6])
-        assert log.read(run_id, Cursor(2, 6), 100) == (5, 7, events[6:])
+        assert log.read(run_id, ORIGIN, 100) == Span(1, 1, events[:3])
+        assert log.read(run_id, Cursor(1, 3), 100) == Span(2, 4, events[3:6])
+        assert log.read(run_id, Cursor(2, 5), 100) == Span(2, 6, events[5:6])
+        assert log.read(run_id, Cursor(2, 6), 100) == Span(5, 7, events[6:])
         assert read_all(log, run_id, 2) == events
 
 
@@ -767,9 +767,9 @@ def test_a_gap_is_seen(journal: JournalHouse) -> None:
     with journal.transaction() as session:
         session.execute(sa.delete(JournalRow).where(JournalRow.run_id == run_id, JournalRow.first_seq == 2))
 
-    assert other.read(run_id, ORIGIN, 10) == (1, 1, deltas(1))
+    assert other.read(run_id, ORIGIN, 10) == Span(1, 1, deltas(1))
     assert_nothing_after(Cursor(1, 2), other.read(run_id, Cursor(1, 1), 10))
-    assert other.read(run_id, Cursor(1, 2), 10) == (1, 3, deltas(1, 2))
+    assert other.read(run_id, Cursor(1, 2), 10) == Span(1, 3, deltas(1, 2))
 
 
 def test_a_run_that_is_gone_does_not_hold_up_the_others(journal: JournalHouse) -> None:
