@@ -13,7 +13,11 @@ _LONGEST = 2048  # characters of a URL; what is longer is no address that somebo
 _TITLE = 300  # characters of a title
 
 # A link or an image of Markdown: [title](url "…"), ![alt](url), the URL perhaps in <>; else a bare URL.
-_URL = r"https?://[^\s<>\"`|\\^{}\u3008-\u3011\uff08\uff09\u201c\u201d\u2026\u3001\u3002\uff0c]+"
+# Of a URL that is too long more is looked at than it may have, and not all of it: there may be many in one another.
+_URL = (
+    r"https?://[^\s<>\"`|\\^{}\u3008-\u3011\uff08\uff09\u201c\u201d\u2026\u3001\u3002\uff0c]"
+    rf"{{1,{2 * _LONGEST}}}"
+)
 _LINK = re.compile(
     rf"(?P<image>!?)\[(?P<title>[^\[\]\n]{{0,{_TITLE}}})\]\(\s{{0,3}}<?(?P<linked>{_URL})|(?P<bare>{_URL})",
     re.IGNORECASE,
