@@ -132,6 +132,9 @@ class Call:
         self.known = known  # the answer to go on with
         self.cancelled = False
         self.begun = False  # a token has arrived, here or before somebody else died
+        #: What takes text that needs nobody's thread (greenlet), with a first token gone before: a provider that has nothing else
+        #: may offer it there, at the moment it arrives; what is not taken goes the ordinary way. It does not block or raise.
+        self.absorb: Callable[[list[str]], bool] | None = None
         self._gap = gap
         self._first_token = first_token
         self._total_ends = now + total

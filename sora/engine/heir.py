@@ -81,7 +81,7 @@ class Heir(Producer):
         self._known = list(upstreams)
         self._text = text_of(events)
         self._told = 0  # characters of it that were told again
-        self._deltas = sum(1 for event in events if type(event) is Delta)
+        self._logged = sum(1 for event in events if type(event) is Delta)
         self._thought = sum(len(event.text) for event in events if type(event) is Reasoning)
         self._others = Counter(_kind(event) for event in events)
         self._extras = [event for event in events if isinstance(event, EXTRAS)]
@@ -107,18 +107,24 @@ class Heir(Producer):
     def _draw(self, drawn: Drawn) -> Generated:
         raise Interrupted("nobody else has these pieces")
 
-    def _take(self, text: str, events: list[Event]) -> None:
-        if self._told < len(self._text):
-            again = text[: len(self._text) - self._told]
-            if not self._text.startswith(again, self._told):
-                raise Interrupted("the upstream has another text now")
-            self._told += len(again)
-            self._texts.append(again)
-            text = text[len(again) :]
-        if text:
-            events.append(Delta(self._deltas, text))
-            self._deltas += 1
-            self._texts.append(text)
+    def _said(self, texts: list[str]) -> list[Event]:
+        events: list[Event] = []
+        for text in texts:
+            if self._told < len(self._text):
+                again = text[: len(self._text) - self._told]
+                if not self._text.startswith(again, self._told):
+                    raise Interrupted("the upstream has another text now")
+                self._told += len(again)
+                self._texts.append(again)
+                text = text[len(again) :]
+            if text:
+                events.append(Delta(self._logged, text))
+                self._logged += 1
+                self._texts.append(text)
+        return events
+
+    def _absorb(self, texts: list[str]) -> bool:
+        return False  # it may have been told already
 
     def _append(self, events: Sequence[Event]) -> None:
         if fresh := [new for event in events if (new := self._new(event)) is not None]:

@@ -182,8 +182,6 @@ class Producer:
                     finish_reason = answer.finish_reason
                 else:
                     answer = None
-                    if isinstance(step, EXTRAS):
-                        self._extras.append(step)
                     self._append([step])
             return Done(finish_reason), finish_reason, None, "completed"
         except CallCancelled:
@@ -267,7 +265,8 @@ class Producer:
                     events = []
                     for piece in batch:
                         if isinstance(piece, str):
-                            self._take(self._cleaner.feed(piece), events)
+                            if text := self._cleaner.feed(piece):
+                                events += self._said([text])
                         elif isinstance(piece, Finished):
                             finished = piece
                         elif isinstance(piece, Source) and cited is not None:
@@ -276,39 +275,49 @@ class Producer:
                             if isinstance(piece, Usage):
                                 self._usage = usage = piece
                             events.append(piece)
-                    # What came with a cancellation is not lost: it was produced, and the text holds it.
-                    self._extras += [event for event in events if isinstance(event, EXTRAS)]
                 if events:
                     if first_at is None and len(self._texts) > start:
                         first_at = time.monotonic()
+                        if cited is not None:
+                            call.absorb = self._absorb
                     self._append(events)
         finally:
-            self._call = None
+            self._call = call.absorb = None
             close = getattr(pieces, "close", None)
             if close is not None:
                 close()
-            tail: list[Event] = []
-            self._take(self._cleaner.end(), tail)
-            if tail:
-                self._engine.log.append(self.run.id, self.run.epoch, tail)
+            tail = self._cleaner.end()
+            if tail and (events := self._said([tail])):
+                self._engine.log.append(self.run.id, self.run.epoch, events)
         self._model = finished.model or None
         text = "".join(self._texts[start:])
         return Generated(text, finished.finish_reason, finished.model, cited or (), usage, first_at)
-
-    def _take(self, text: str, events: list[Event]) -> None:
-        if text:
-            events += self._said([text])
 
     def _said(self, texts: list[str]) -> list[Event]:
         if self._first_at is None:
             self._first_at = time.monotonic()
             metrics.first_token.labels(self.run.kind).observe(self._first_at - self._started_at)
-        said = self._texts
-        events: list[Event] = [Delta(index, text) for index, text in enumerate(texts, len(said))]
-        said += texts
+        events = self._deltas(texts)
+        self._texts += texts
         return events
 
+    def _deltas(self, texts: list[str]) -> list[Event]:
+        return [Delta(index, text) for index, text in enumerate(texts, len(self._texts))]
+
+    def _absorb(self, texts: list[str]) -> bool:
+        """Append text while our own thread waits for more (Call.absorb)."""
+        if self._stop or not self._cleaner.clean(texts):
+            return False
+        try:
+            self._engine.log.append(self.run.id, self.run.epoch, self._deltas(texts))
+        except LogError:
+            return False  # our own thread will hear of it
+        self._texts += texts
+        return True
+
     def _append(self, events: Sequence[Event]) -> None:
+        # What came with a cancellation is not lost: it was produced, and the text holds it.
+        self._extras += [event for event in events if isinstance(event, EXTRAS)]
         self._engine.log.append(self.run.id, self.run.epoch, events)
         self._check()
 

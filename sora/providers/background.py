@@ -81,7 +81,7 @@ class Background(Responses):
         while body is not None:
             number = answer.number
             try:
-                yield from read(iter(body), waiting, answer)
+                yield from read(body, waiting, answer)
                 return
             except Failure as failure:
                 if answer.told or not failure.again or not answer.id:

@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import httpx2
@@ -43,7 +44,7 @@ class Connection:
         self.socket = sock
         self.idle_since = 0.0
         self._tls = tls
-        self._inlet = Inlet(sock, size=READ_SIZE) if cooperative() else None
+        self._inlet = Inlet(sock, size=READ_SIZE, tls=tls) if cooperative() else None
 
     def send(self, data: bytes, waiting: Waiting) -> None:
         """Write all of it. Raises httpx2.WriteError, UpstreamTimeout, CallCancelled."""
@@ -70,7 +71,7 @@ class Connection:
             else:
                 data = b""
                 while not data and not tls.ended:
-                    data = tls.open(self._arrived(waiting))
+                    data = self._arrived(waiting)
         except OSError as error:
             waiting.check(timed_out=_timed_out(error) or waiting.remaining() <= 0)
             raise httpx2.ReadError(type(error).__name__) from None
@@ -83,7 +84,14 @@ class Connection:
         if watched and self._inlet is not None:
             return self._inlet.receive()
         self.socket.settimeout(None if watched else max(waiting.remaining(), 0.0))
-        return self.socket.recv(READ_SIZE)
+        data = self.socket.recv(READ_SIZE)
+        return data if self._tls is None else self._tls.open(data)
+
+    def absorb(self, take: Callable[[bytes], bytes | None] | None) -> None:
+        """Have `take` asked first, in gevent's hub, with what arrives for whoever waits in `receive` (Inlet.absorb), until the
+        connection rests. Without gevent nobody is asked."""
+        if self._inlet is not None:
+            self._inlet.absorb = take
 
     def rest(self) -> None:
         """The call is over, the connection stays."""

@@ -119,7 +119,7 @@ class Dialect(Provider):
         """One try. Raises Failure, ContentFilter, CallCancelled."""
         body = apart(self._open, request, model, waiting)
         try:
-            yield from read(iter(body), waiting, answer)
+            yield from read(body, waiting, answer)
         finally:
             body.close()
             if not answer.done:
@@ -163,21 +163,67 @@ class Dialect(Provider):
         raise failure
 
 
-def read(blocks: Iterator[bytes], waiting: Waiting, answer: Answer) -> Iterator[Sequence[Piece]]:
-    """The pieces of each block together, to the end of the body. Raises Failure when it is not the end of an
-    answer."""
-    splitter = Splitter(max_line=answer.max_line)
-    while not answer.done:
-        block: bytes | None = None
+_Said = tuple[
+    bool, list[Piece], Failure | None
+]  # whether there were lines; what they say; that they cannot be read
+
+
+class _Reading:
+    """What the blocks of an answer say, taken apart by whoever has them first: the hub, or the reader."""
+
+    def __init__(self, call: Call, answer: Answer) -> None:
+        self._call = call
+        self._answer = answer
+        self._splitter = Splitter(max_line=answer.max_line)
+        self._kept: _Said | None = None
+
+    def said(self, block: bytes | None) -> _Said:
+        """By the next block; None: by the end of the body."""
+        kept, self._kept = self._kept, None
+        if kept is not None and block is not None:
+            return kept
         lines: list[bytes] = []
-        pieces: list[Piece] = []  # what was said is not kept while nothing new is
         failure: Failure | None = None
         try:
-            block = next(blocks, None)
-            lines = splitter.end() if block is None else splitter.feed(block)
-        except (httpx2.RequestError, UpstreamTimeout, LineTooLong) as error:
+            lines = self._splitter.end() if block is None else self._splitter.feed(block)
+        except LineTooLong as error:
             failure = broken(error)
-        pieces = answer.take(lines)
+        return bool(lines), self._answer.take(lines), failure
+
+    def absorb(self, block: bytes) -> bool:
+        """Whether nobody need be woken for a block: it says nothing, or text, which the call has taken."""
+        absorb, answer = self._call.absorb, self._answer
+        if absorb is None or answer.finish_reason:
+            return False
+        self._kept = self.said(block)
+        _, pieces, failure = self._kept
+        if failure or answer.failure or answer.done or answer.finish_reason:
+            return False
+        if pieces:
+            texts = [piece for piece in pieces if type(piece) is str]
+            if len(texts) != len(pieces) or not absorb(texts):
+                return False
+            self._call.progressed()
+        self._kept = None
+        return True
+
+
+def read(body: Blocks, waiting: Waiting, answer: Answer) -> Iterator[Sequence[Piece]]:
+    """The pieces of each block together, to the end of the body, but for text that the call absorbs. Raises Failure when it is
+    not the end of an answer."""
+    blocks, reading = iter(body), _Reading(waiting.call, answer)
+    body.absorb(reading.absorb)
+    while not answer.done:
+        block: bytes | None = None
+        failure: Failure | None = None
+        lines = False
+        pieces: list[Piece] = []  # what was said is not kept while nothing new is
+        try:
+            block = next(blocks, None)
+        except (httpx2.RequestError, UpstreamTimeout) as error:
+            failure = broken(error)
+        else:
+            lines, pieces, failure = reading.said(block)
         if pieces and (type(pieces[0]) is str or any(type(piece) is not Usage for piece in pieces)):
             waiting.call.progressed()
             # A search that is told of is a sign of life, but nothing yet that another try would repeat.
@@ -199,6 +245,7 @@ def read(blocks: Iterator[bytes], waiting: Waiting, answer: Answer) -> Iterator[
             return
         if answer.finish_reason and lines:
             waiting.limit(TAIL_SECONDS)
+    body.absorb(None)
     _drain(blocks, waiting)
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol
 
@@ -27,6 +27,11 @@ class Blocks(Protocol):
     """A body: one block of bytes for what one read brought. Read to the end, or closed."""
 
     def __iter__(self) -> Iterator[bytes]: ...
+
+    def absorb(self, take: Callable[[bytes], bool] | None) -> None:
+        """Have blocks offered to `take` as they arrive, before they are iterated; it says whether it has taken one, and must not
+        wait. None: no more. Where that cannot be done it is not asked."""
+        ...
 
     def close(self) -> None:
         """Give the connection back, or end it at once when the body was not read to its end. Does not block."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import httpx2
@@ -63,6 +63,9 @@ class Decoded:
             if block is None:
                 return
             yield block
+
+    def absorb(self, take: Callable[[bytes], bool] | None) -> None:
+        pass
 
     def close(self) -> None:
         self._over.set()

@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
 import httptools
@@ -118,6 +118,8 @@ class Body(httpx2.SyncByteStream):
         self.on_body = self._blocks.append  # what the parser calls most
         self._parser = httptools.HttpResponseParser(self)
         self._room = MAX_ERROR_BODY  # for more of an answer that is an error
+        self._take: Callable[[bytes], bool] | None = None
+        self._fed = False  # the parser has had, in the hub, what we are woken with
         self._headed = False
         self._framed = False
         self._reusable = False
@@ -144,17 +146,26 @@ class Body(httpx2.SyncByteStream):
             if self._coalesce and self._waiting.call.begun:
                 self._waiting.pause(min(self._coalesce, self._waiting.remaining()))
             self._read()
-        block = b"".join(self._blocks) if len(self._blocks) > 1 else self._blocks[0]
+        block = self._joined()
         self._blocks.clear()
         if self.status >= 400:
             self._room -= len(block)
         return block
+
+    def absorb(self, take: Callable[[bytes], bool] | None) -> None:
+        """From now on have blocks offered to `take` in gevent's hub, at the moment they arrive, while somebody waits for the next
+        one; what it does not take is that. It must not wait. None: no more. Never asked without gevent, or with `coalesce`."""
+        self._take = take
+        if self._connection is not None and not self._coalesce:
+            self._connection.absorb(self._absorbed if take is not None else None)
 
     def close(self) -> None:
         """Give the connection back if the answer was read to its end, close it at once if not."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        self._take = None
+        connection.absorb(None)
         del self._parser  # it knows us: together we would wait for the collector
         self._waiting.release()
         if self._complete and self._reusable and not self._surplus:
@@ -166,11 +177,10 @@ class Body(httpx2.SyncByteStream):
         if self._connection is None:
             raise httpx2.StreamClosed
         data = self._connection.receive(self._waiting)
-        if data:
-            try:
-                self._parser.feed_data(data)
-            except httptools.HttpParserError as error:
-                raise httpx2.RemoteProtocolError(type(error).__name__) from None
+        if self._fed:
+            self._fed = False
+        elif data:
+            self._feed(data)
         elif not self._headed:
             raise httpx2.ReadError("closed without an answer")
         elif self._framed:
@@ -178,6 +188,26 @@ class Body(httpx2.SyncByteStream):
         else:
             self._complete = True
         return len(data)
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            raise httpx2.RemoteProtocolError(type(error).__name__) from None
+
+    def _joined(self) -> bytes:
+        return b"".join(self._blocks) if len(self._blocks) > 1 else self._blocks[0]
+
+    def _absorbed(self, data: bytes) -> bytes | None:
+        # In the hub, see Inlet.absorb.
+        if self._take is None or self._waiting.call.cancelled:
+            return data
+        self._feed(data)
+        if not self._complete and (not self._blocks or self._take(self._joined())):
+            self._blocks.clear()
+            return None
+        self._fed = True
+        return data
 
     # What the parser calls.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import logging
 import socket
 import threading
@@ -19,6 +20,7 @@ from sora.config import Config
 from sora.engine.generation import Call, CallCancelled, Finished, Generate, Image, Message, Piece, Provider
 from sora.errors import ContentFilter, RunError, UpstreamError, UpstreamRateLimited, UpstreamTimeout
 from sora.events import Progress, Reasoning, Usage
+from sora.providers.alarm import cooperative
 from sora.providers.background import Background
 from sora.providers.chat_completions import ChatCompletions
 from sora.providers.dify import Dify
@@ -89,6 +91,7 @@ def black_hole() -> Iterator[str]:
 @dataclass
 class Outcome:
     batches: list[list[Piece]] = field(default_factory=list)
+    absorbed: int = 0  # batches of text taken where they arrived
     error: BaseException | None = None
     seconds: float = 0.0
 
@@ -119,12 +122,24 @@ def patient() -> Call:
     return Call(connect=5, first_token=10, gap=10, total=30)
 
 
-def run(provider: Provider, request: Generate, call: Call | None = None) -> Outcome:
-    outcome = Outcome()
+def run(
+    provider: Provider, request: Generate, call: Call | None = None, outcome: Outcome | None = None
+) -> Outcome:
+    """What a call brings; from its first piece on it takes text wherever it is offered, but for every third time."""
+    call, outcome, offers = call or patient(), outcome or Outcome(), itertools.count()
+
+    def absorb(texts: list[str]) -> bool:
+        if next(offers) % 3 == 2:
+            return False
+        outcome.batches.append(list(texts))
+        outcome.absorbed += 1
+        return True
+
     begun = time.monotonic()
     try:
-        for batch in provider.stream(request, call or patient()):
+        for batch in provider.stream(request, call):
             outcome.batches.append(list(batch))
+            call.absorb = absorb
     except (RunError, CallCancelled) as error:
         outcome.error = error
     outcome.seconds = time.monotonic() - begun
@@ -164,6 +179,13 @@ def test_pieces_that_arrive_together_come_together(provider: Provider) -> None:
     outcome = run(provider, ask("sim-n60-d20-b20"))
     assert len(outcome.batches) < len(outcome.pieces) / 4
     assert len([piece for piece in outcome.pieces if isinstance(piece, str)]) == 60
+
+
+def test_text_is_offered_where_it_arrives(provider: Provider) -> None:
+    outcome = run(provider, ask("sim-n60-d5"))
+    assert len([piece for piece in outcome.pieces if isinstance(piece, str)]) == 60
+    assert whole(outcome)
+    assert outcome.absorbed > 10 if cooperative() else outcome.absorbed == 0
 
 
 def test_a_piece_does_not_wait_for_the_next(provider: Provider) -> None:
@@ -421,15 +443,7 @@ def test_nobody_waits_for_a_try_that_cannot_be(stubborn: Provider) -> None:
 def cancelled(provider: Provider, model: str, when: Callable[[Outcome], object]) -> tuple[Outcome, float]:
     """Runs in a thread, is cancelled here once `when` is true; the seconds are from the cancel to the end."""
     call, outcome = patient(), Outcome()
-
-    def work() -> None:
-        try:
-            for batch in provider.stream(ask(model), call):
-                outcome.batches.append(list(batch))
-        except BaseException as error:
-            outcome.error = error
-
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=run, args=(provider, ask(model), call, outcome))
     thread.start()
     try:
         wait_until(lambda: when(outcome) or outcome.error, what="the phase to cancel in")
