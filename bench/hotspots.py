@@ -15,25 +15,27 @@ from tests.support.process import children
 
 _PY_SPY = HERE / ".venv" / "bin" / "py-spy"
 _RATE = 250
-# A sample belongs to the first part one of whose marks is in its stack, so that the shares add up.
-_PARTS = {
+# A sample belongs to the first of these pieces of work one of whose marks is anywhere in its stack, so that the shares add up.
+_WORK = {
     "run row": ("Engine.begin (",),
     "final save": ("Producer._end (",),
-    "journal": ("DatabaseLog.flush (",),
-    "engine's other rounds": ("Engine.round (", "(sora/engine/loop.py)"),
+    "journal": ("Worker.round (",),
+    "engine's other rounds": ("(sora/engine/loop.py)",),
     "metrics": ("(prometheus_client/", "(sora/metrics.py)"),
-    "model: the request": (".post (openai/", "._open (", "Connection.connect ("),
-    "model: read": ("Connection.receive (", "(sora/providers/connection.py)"),
+    "model: the request": (".post (openai/", "._open ("),
+}
+# Else to the step on a token's way whose mark is in the innermost frame that has one.
+_STEPS = {
+    "model: read": ("(sora/providers/inlet.py)", "(sora/providers/connection.py)"),
     "model: take apart and decode": ("(sora/providers/",),
-    "event log": ("(sora/engine/log/",),
+    "event log": ("(sora/engine/log/", "(sora/events.py)"),
     "readers: frames": ("(sora/wire/", "Reader._next ("),
-    "readers: write": ("Response.write (", ".send (", ".sendall ("),
-    "readers: wait": ("(sora/engine/signal.py)", "(sora/engine/readers.py)"),
-    "producer": ("(sora/engine/producer.py)", "(sora/engine/"),
+    "readers: write": ("(sora/push.py)", "Response.write (", ".send (", ".sendall ("),
+    "readers: the rest": ("(sora/engine/signal.py)", "(sora/engine/reader.py)", "(sora/engine/readers.py)"),
+    "producer": ("(sora/engine/",),
     "Flask": ("(flask/", "(werkzeug/", "(sora/web/"),
     "gunicorn": ("(gunicorn/",),
     "event loop (some of it waiting)": ("(gevent/",),
-    "other": ("",),
 }
 
 
@@ -77,10 +79,10 @@ def _tables(lines: list[str], cost: float, unit: str) -> Iterator[str]:
         if not stack or "threadpool" in stack:  # nothing seen, or gevent's idle helper
             continue
         frames = [_frame(frame) for frame in stack.split(";")]
-        seen, whole = int(count), ";".join(frames)
+        seen = int(count)
         functions[frames[-1]] += seen
-        database += seen if "(sqlalchemy/" in whole else 0
-        parts[next(part for part, marks in _PARTS.items() if any(mark in whole for mark in marks))] += seen
+        database += seen if any("(sqlalchemy/" in frame for frame in frames) else 0
+        parts[_part(frames)] += seen
     total = max(functions.total(), 1)
     for heading, counter in (("part, with all below it", parts), ("function, by itself", functions)):
         yield f"| {heading} | % | µs/{unit} |"
@@ -90,6 +92,18 @@ def _tables(lines: list[str], cost: float, unit: str) -> Iterator[str]:
         yield ""
     yield f"Below SQLAlchemy, within the parts: {100 * database / total:.1f} %, {cost * database / total:.2f} µs/{unit}."
     yield ""
+
+
+def _part(frames: list[str]) -> str:
+    whole = ";".join(frames)
+    for part, marks in _WORK.items():
+        if any(mark in whole for mark in marks):
+            return part
+    for frame in reversed(frames):
+        for part, marks in _STEPS.items():
+            if any(mark in frame for mark in marks):
+                return part
+    return "other"
 
 
 def _frame(text: str) -> str:

@@ -163,9 +163,8 @@ class Dialect(Provider):
         raise failure
 
 
-_Said = tuple[
-    bool, list[Piece], Failure | None
-]  # whether there were lines; what they say; that they cannot be read
+# Whether there were lines; what they say; why they cannot be read.
+_Said = tuple[bool, list[Piece], Failure | None]
 
 
 class _Reading:
