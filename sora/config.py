@@ -180,7 +180,8 @@ class Config:
         choices=("", "continue", "cancel"),
     )
     orphan_grace: float = _setting(
-        10.0, "Seconds without a reader before a run that should end with its client is cancelled."
+        10.0,
+        "Seconds without a reader before a run that should end with its client is cancelled; beside other workers 2.5 at least.",
     )
     max_runs: int = _setting(9500, "Unfinished runs per worker; 0: no limit.")
     max_runs_per_principal: int = _setting(0, "Unfinished runs per user and worker; 0: no limit.")
