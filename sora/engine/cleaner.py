@@ -10,30 +10,32 @@ class Cleaner:
     def __init__(self) -> None:
         self._high = ""
 
-    def feed(self, piece: str) -> str:
-        """The piece, cleaned; may hold back its last character until its other half has come."""
+    def feed(self, pieces: list[str]) -> list[str]:
+        """The pieces, cleaned, those that are not empty; may hold back the last character until its other half has come."""
+        text = "".join(pieces)
+        # Nearly always there is nothing to clean, and one look tells it of all of them.
+        if not self._high and "\0" not in text and "" not in pieces and _is_valid(text):
+            return pieces
+        return [clean for piece in pieces if (clean := self._clean(piece))]
+
+    def _clean(self, piece: str) -> str:
         if self._high:
             piece, self._high = self._high + piece, ""
-        try:
-            piece.encode()
-        except UnicodeEncodeError:
-            if piece and "\ud800" <= piece[-1] <= "\udbff":
+        if not _is_valid(piece):
+            if "\ud800" <= piece[-1] <= "\udbff":
                 piece, self._high = piece[:-1], piece[-1]
             piece = piece.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-        return piece.replace("\0", "") if "\0" in piece else piece
+        return piece.replace("\0", "")
 
-    def clean(self, pieces: list[str]) -> bool:
-        """Whether these pieces, the next ones, are as they should be: then they need not be fed."""
-        text = "".join(pieces) if len(pieces) != 1 else pieces[0]
-        if self._high or "\0" in text or "" in pieces:
-            return False
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return False
-        return True
-
-    def end(self) -> str:
-        """What was held back."""
+    def end(self) -> list[str]:
+        """What was held back, if anything."""
         held, self._high = self._high, ""
-        return "\ufffd" if held else ""
+        return ["\ufffd"] if held else []
+
+
+def _is_valid(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -137,18 +137,23 @@ class Call:
         self.absorb: Callable[[list[str]], bool] | None = None
         self._gap = gap
         self._first_token = first_token
+        self._silence_ends = now + first_token
         self._total_ends = now + total
-        self.ends = min(now + first_token, self._total_ends)  # the next deadline, in monotonic time
         self._on_cancel: Callable[[], None] | None = None
 
     def progressed(self) -> None:
         """A token has arrived: the next one has the whole gap."""
         self.begun = True
-        self.ends = min(time.monotonic() + self._gap, self._total_ends)
+        self._silence_ends = time.monotonic() + self._gap
 
     def restarted(self) -> None:
         """Another try begins: it has the whole time to its first token (the total deadline stays)."""
-        self.ends = min(time.monotonic() + self._first_token, self._total_ends)
+        self._silence_ends = time.monotonic() + self._first_token
+
+    @property
+    def ends(self) -> float:
+        """The next deadline, in monotonic time."""
+        return min(self._silence_ends, self._total_ends)
 
     def remaining(self) -> float:
         """Seconds until the next deadline; zero or less: it has passed."""

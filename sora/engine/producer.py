@@ -60,9 +60,8 @@ class Producer:
     def __init__(self, engine: Engine, run: Run, pipeline: Pipeline, request: bytes) -> None:
         self.run = run
         self.reads_elsewhere = 0  # signs of other workers' readers, as of our last look
-        self.left_at: float | None = (
-            None  # when a reader was last seen leaving, here or elsewhere; None: never
-        )
+        # When a reader was last seen leaving, here or elsewhere; None: never.
+        self.left_at: float | None = None
         self.saving: Progress | None = None  # what readers are told while the ending cannot be saved
         self.upstreams: list[Upstream | None] = []  # of its model calls, those in the background
         self._calls = 0  # model calls begun
@@ -258,23 +257,18 @@ class Producer:
         pieces = stream(call)
         try:
             for batch in pieces:
-                texts = [piece for piece in batch if type(piece) is str]
-                if len(texts) == len(batch) and self._cleaner.clean(texts):
-                    events = self._said(texts)
-                else:
-                    events = []
-                    for piece in batch:
-                        if isinstance(piece, str):
-                            if text := self._cleaner.feed(piece):
-                                events += self._said([text])
-                        elif isinstance(piece, Finished):
-                            finished = piece
-                        elif isinstance(piece, Source) and cited is not None:
-                            cited.append(piece)
-                        else:
-                            if isinstance(piece, Usage):
-                                self._usage = usage = piece
-                            events.append(piece)
+                events: list[Event] = []
+                for piece in batch:
+                    if isinstance(piece, str):
+                        events += self._said(self._cleaner.feed([piece]))
+                    elif isinstance(piece, Finished):
+                        finished = piece
+                    elif isinstance(piece, Source) and cited is not None:
+                        cited.append(piece)
+                    else:
+                        if isinstance(piece, Usage):
+                            self._usage = usage = piece
+                        events.append(piece)
                 if events:
                     if first_at is None and len(self._texts) > start:
                         first_at = time.monotonic()
@@ -286,33 +280,31 @@ class Producer:
             close = getattr(pieces, "close", None)
             if close is not None:
                 close()
-            tail = self._cleaner.end()
-            if tail and (events := self._said([tail])):
-                self._engine.log.append(self.run.id, self.run.epoch, events)
+            if tail := self._said(self._cleaner.end()):
+                self._engine.log.append(self.run.id, self.run.epoch, tail)
         self._model = finished.model or None
         text = "".join(self._texts[start:])
         return Generated(text, finished.finish_reason, finished.model, cited or (), usage, first_at)
 
     def _said(self, texts: list[str]) -> list[Event]:
-        if self._first_at is None:
+        """The events of these texts, which the answer has from now on."""
+        if texts and self._first_at is None:
             self._first_at = time.monotonic()
             metrics.first_token.labels(self.run.kind).observe(self._first_at - self._started_at)
-        events = self._deltas(texts)
+        events: list[Event] = [Delta(index, text) for index, text in enumerate(texts, len(self._texts))]
         self._texts += texts
         return events
 
-    def _deltas(self, texts: list[str]) -> list[Event]:
-        return [Delta(index, text) for index, text in enumerate(texts, len(self._texts))]
-
     def _absorb(self, texts: list[str]) -> bool:
         """Append text while our own thread waits for more (Call.absorb)."""
-        if self._stop or not self._cleaner.clean(texts):
+        if self._stop:
             return False
+        events = self._said(self._cleaner.feed(texts))
         try:
-            self._engine.log.append(self.run.id, self.run.epoch, self._deltas(texts))
+            if events:
+                self._engine.log.append(self.run.id, self.run.epoch, events)
         except LogError:
-            return False  # our own thread will hear of it
-        self._texts += texts
+            return False  # our own thread tries again, hears of it too, and ends
         return True
 
     def _append(self, events: Sequence[Event]) -> None:

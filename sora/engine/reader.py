@@ -84,7 +84,7 @@ class Reader:
         self.socket_fd: int | None = None
         self._encoder = encoder
         self._log = log
-        self._epoch, self._seq = cursor  # up to where the client has everything
+        self._cursor = cursor
         self._ids = ids
         self._opening = sse.comment(b"open", id=opening_id.encode() if opening_id else None)
         self._heartbeat = heartbeat
@@ -189,10 +189,9 @@ class Reader:
 
     def _push(self, span: Span) -> bool:
         """Hand what is new to the sink; whether the reader may sleep on. Never blocks or raises."""
-        events = span.events
-        if span.first != self._seq + 1 or self._exit or self.aside is not None:
+        if span.first != self._cursor.seq + 1 or self._exit or self.aside is not None:
             return False
-        if not events or is_terminal(events[-1]):
+        if not span.events or is_terminal(span.events[-1]):
             return False  # the reader's own greenlet writes the end, and ends
         try:
             chunk = self._encode(span)
@@ -203,7 +202,7 @@ class Reader:
                 logger.error("run %s: push failed: %s", self.run.id, type(error).__name__)
             self._exit = self._exit or "gone"
             return False
-        self._epoch, self._seq = span.epoch, self._seq + len(events)
+        self._cursor = span.end
         if chunk:
             self._pushed += 1
             self._silent_since = time.monotonic()
@@ -230,21 +229,21 @@ class Reader:
     def _logged(self) -> tuple[bytes, Event | None]:
         """What the log holds after the cursor, and what ended it."""
         try:
-            span = self._log.read(self.run.id, Cursor(self._epoch, self._seq), _LIMIT)
+            span = self._log.read(self.run.id, self._cursor, _LIMIT)
         except LogExpired:
             return self._replay()
         chunk = b""
-        if span.first <= self._seq:
+        if span.first <= self._cursor.seq:
             chunk, end = self._reset(Cursor(span.epoch, span.first - 1))
             if end is not None:
                 return chunk, end
-        elif span.first > self._seq + 1:
-            logger.error("run %s: gap in the log after %d", self.run.id, self._seq)
+        elif span.first > self._cursor.seq + 1:
+            logger.error("run %s: gap in the log after %d", self.run.id, self._cursor.seq)
             return self._problem(Internal.code, Internal.code)
         if not span.events:
             return chunk, None
         chunk += self._encode(span)
-        self._epoch, self._seq = span.end
+        self._cursor = span.end
         last = span.events[-1]
         return chunk, last if is_terminal(last) else None
 
@@ -262,8 +261,6 @@ class Reader:
         encode = self._encoder.encode
         if not self._ids:
             return b"".join([encode(event, None) for event in span.events])
-        if len(span.events) == 1:
-            return encode(span.events[0], f"{self.run.id}:{span.epoch}-{span.first}".encode())
         prefix = f"{self.run.id}:{span.epoch}-".encode()
         return b"".join(
             [encode(event, b"%b%d" % (prefix, seq)) for seq, event in enumerate(span.events, span.first)]
@@ -272,7 +269,7 @@ class Reader:
     def _reset(self, to: Cursor) -> tuple[bytes, Event | None]:
         """Tell the client to drop what came after `to`; a format that cannot say so ends with `interrupted`."""
         metrics.resets.inc()
-        self._epoch, self._seq = to
+        self._cursor = to
         reset = Reset(to.seq)
         if self._encoder.resets:
             return self._encoder.encode(reset, f"{self.run.id}:{to.epoch}-{to.seq}".encode()), None
@@ -281,10 +278,10 @@ class Reader:
     def _replay(self) -> tuple[bytes, Event]:
         """The run from what was saved, its log being gone."""
         run, events = self._saved()
-        if (self._epoch, self._seq) == (run.epoch, run.last_seq or 0):
+        if self._cursor == Cursor(run.epoch, run.last_seq or 0):
             return b"", events[-1]
         chunk = b""
-        if self._seq > 0:
+        if self._cursor.seq > 0:
             chunk, end = self._reset(Cursor(run.epoch, 0))
             if end is not None:
                 return chunk, end

@@ -39,9 +39,8 @@ class Worker:
         self.missing_keys: Sequence[str] = ()  # encryption keys that the database needs and we have not
         self.fresh: set[str] = set()  # runs not yet marked as running
         self.read_out: set[str] = set()  # runs that a GET started and a reader has seen the end of
-        self.upstreams: dict[
-            str, str
-        ] = {}  # where runs can be gone on with, as far as it is not written down yet
+        # Where runs can be gone on with, as far as it is not written down yet.
+        self.upstreams: dict[str, str] = {}
         self.wake: Callable[[], None] = lambda: None  # has the next round begin at once
         self.interval = min(_BEAT, engine.config.lease / 4)  # seconds between two signs of life
         self.beat_at = 0.0

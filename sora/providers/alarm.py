@@ -11,26 +11,27 @@ from typing import Any
 
 
 class Alarm:
-    """Calls `ring` when a deadline has passed that may have moved further away since: it need be set again only for a time before
-    `at`, for which it is set."""
+    """Calls `ring` when a deadline has passed that may have moved further away since. Setting it again costs a comparison."""
 
     def __init__(self, remaining: Callable[[], float], ring: Callable[[], None]) -> None:
         self._remaining = remaining
         self._ring = ring
-        self.at = math.inf  # monotonic time
+        self._at = math.inf
         self._timer: Any = None
 
     def set(self, at: float) -> None:
-        """Ring no later than the monotonic time `at`."""
+        """Ring no later than the monotonic time `at`; does nothing when it is set for an earlier time already."""
+        if at >= self._at:
+            return
         self.stop()
-        self.at = at
+        self._at = at
         loop = sys.modules["gevent"].get_hub().loop
         loop.update_now()  # a timer counts from the loop's own idea of now
         self._timer = loop.timer(max(at - time.monotonic(), 0.0))
         self._timer.start(self._wake)
 
     def stop(self) -> None:
-        timer, self._timer, self.at = self._timer, None, math.inf
+        timer, self._timer, self._at = self._timer, None, math.inf
         if timer is not None:
             timer.close()
 

@@ -75,8 +75,7 @@ class Connection:
         except OSError as error:
             waiting.check(timed_out=_timed_out(error) or waiting.remaining() <= 0)
             raise httpx2.ReadError(type(error).__name__) from None
-        if not data or waiting.call.cancelled:
-            waiting.check(timed_out=not data and waiting.remaining() <= 0)
+        waiting.check(timed_out=not data and waiting.remaining() <= 0)
         return data
 
     def _arrived(self, waiting: Waiting) -> bytes:

@@ -196,11 +196,11 @@ class _Reading:
             return False
         self._kept = self.said(block)
         _, pieces, failure = self._kept
-        if failure or answer.failure or answer.done or answer.finish_reason:
+        texts = [piece for piece in pieces if type(piece) is str]
+        if failure or answer.failure or answer.done or answer.finish_reason or len(texts) != len(pieces):
             return False
-        if pieces:
-            texts = [piece for piece in pieces if type(piece) is str]
-            if len(texts) != len(pieces) or not absorb(texts):
+        if texts:
+            if not absorb(texts):
                 return False
             self._call.progressed()
         self._kept = None
@@ -223,7 +223,7 @@ def read(body: Blocks, waiting: Waiting, answer: Answer) -> Iterator[Sequence[Pi
             failure = broken(error)
         else:
             lines, pieces, failure = reading.said(block)
-        if pieces and (type(pieces[0]) is str or any(type(piece) is not Usage for piece in pieces)):
+        if any(type(piece) is not Usage for piece in pieces):
             waiting.call.progressed()
             # A search that is told of is a sign of life, but nothing yet that another try would repeat.
             answer.begun = answer.begun or any(type(piece) is not Progress for piece in pieces)

@@ -15,6 +15,7 @@ import weakref
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import partial
 
 import httptools
 import httpx2
@@ -118,7 +119,6 @@ class Body(httpx2.SyncByteStream):
         self.on_body = self._blocks.append  # what the parser calls most
         self._parser = httptools.HttpResponseParser(self)
         self._room = MAX_ERROR_BODY  # for more of an answer that is an error
-        self._take: Callable[[bytes], bool] | None = None
         self._fed = False  # the parser has had, in the hub, what we are woken with
         self._headed = False
         self._framed = False
@@ -155,17 +155,14 @@ class Body(httpx2.SyncByteStream):
     def absorb(self, take: Callable[[bytes], bool] | None) -> None:
         """From now on have blocks offered to `take` in gevent's hub, at the moment they arrive, while somebody waits for the next
         one; what it does not take is that. It must not wait. None: no more. Never asked without gevent, or with `coalesce`."""
-        self._take = take
         if self._connection is not None and not self._coalesce:
-            self._connection.absorb(self._absorbed if take is not None else None)
+            self._connection.absorb(partial(self._absorbed, take) if take is not None else None)
 
     def close(self) -> None:
         """Give the connection back if the answer was read to its end, close it at once if not."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        self._take = None
-        connection.absorb(None)
         del self._parser  # it knows us: together we would wait for the collector
         self._waiting.release()
         if self._complete and self._reusable and not self._surplus:
@@ -198,12 +195,12 @@ class Body(httpx2.SyncByteStream):
     def _joined(self) -> bytes:
         return b"".join(self._blocks) if len(self._blocks) > 1 else self._blocks[0]
 
-    def _absorbed(self, data: bytes) -> bytes | None:
+    def _absorbed(self, take: Callable[[bytes], bool], data: bytes) -> bytes | None:
         # In the hub, see Inlet.absorb.
-        if self._take is None or self._waiting.call.cancelled:
+        if self._waiting.call.cancelled:
             return data
         self._feed(data)
-        if not self._complete and (not self._blocks or self._take(self._joined())):
+        if not self._complete and (not self._blocks or take(self._joined())):
             self._blocks.clear()
             return None
         self._fed = True

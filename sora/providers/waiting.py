@@ -45,16 +45,13 @@ class Waiting:
 
     def remaining(self) -> float:
         """Seconds until the next deadline; zero or less: it has passed."""
-        return min(self.call.ends, self._ends) - time.monotonic()
+        return min(self.call.remaining(), self._ends - time.monotonic())
 
     def watched(self) -> bool:
         """Have the deadline end a wait for the held socket, as a cancel does. False: the wait needs a bound of its own."""
-        alarm = self._alarm
-        if alarm is None:
+        if self._alarm is None:
             return False
-        ends = min(self.call.ends, self._ends)
-        if ends < alarm.at:
-            alarm.set(ends)
+        self._alarm.set(min(self.call.ends, self._ends))
         return True
 
     def hold(self, sock: socket.socket) -> None:

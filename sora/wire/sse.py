@@ -14,8 +14,6 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 def frame(data: bytes, *, event: bytes = b"", id: bytes | None = None) -> bytes:
     """One event with one line of data."""
-    if id is not None and not event:
-        return b"data: %b\nid: %b\n\n" % (data, id)
     head = b"event: %b\n" % event if event else b""
     tail = b"id: %b\n\n" % id if id is not None else b"\n"
     return b"%bdata: %b\n%b" % (head, data, tail)

@@ -79,13 +79,10 @@ class DatabaseLog:
 
     def append(self, run_id: str, epoch: int, events: Sequence[Event]) -> int:
         # This very tape: were it dropped meanwhile, nobody reads it, and what follows is refused.
-        tape = self._memory.tapes.get(run_id)
-        if tape is None or epoch != tape.epoch:
-            tape = self._open(run_id, epoch)
-        first = tape.last + 1
+        tape = self._open(run_id, epoch)
         last = tape.append(epoch, events)
         self._behind.add(run_id)  # after the append: see `_settle`
-        self._memory.notify(run_id, Span(epoch, first, events))
+        self._memory.notify(run_id, Span(epoch, last - len(events) + 1, events))
         if tape.ended_at is not None:
             self._ended.append((tape.ended_at, run_id, tape))
             # Its terminal event was staged and committed: all of it is durable.

@@ -19,14 +19,21 @@ class Tape:
     `earlier` are the epochs of what lies before `base`, each with its first number: cursors are taken back to these as well.
     """
 
-    __slots__ = ("base", "ended_at", "epoch", "events", "last", "starts")
+    __slots__ = ("base", "ended_at", "events", "starts")
 
     def __init__(self, epoch: int, base: int = 0, earlier: Sequence[tuple[int, int]] = ()) -> None:
-        self.base = self.last = base
-        self.epoch = epoch
+        self.base = base
         self.events: list[Event] = []
         self.starts = [*earlier, (epoch, base + 1)]  # (epoch, its first number), in order
         self.ended_at: float | None = None
+
+    @property
+    def epoch(self) -> int:
+        return self.starts[-1][0]
+
+    @property
+    def last(self) -> int:
+        return self.base + len(self.events)
 
     def check(self, epoch: int) -> None:
         """Raises StaleEpoch or LogEnded when an append in this epoch is refused."""
@@ -36,15 +43,13 @@ class Tape:
             raise LogEnded
 
     def append(self, epoch: int, events: Sequence[Event]) -> int:
-        if epoch != self.epoch or self.ended_at is not None:
-            self.check(epoch)
+        self.check(epoch)
+        if epoch > self.epoch:
             self.starts.append((epoch, self.last + 1))
-            self.epoch = epoch
-        self.events += events
-        self.last = last = self.last + len(events)  # after the events: readers look here first
+        self.events.extend(events)
         if events and is_terminal(events[-1]):
             self.ended_at = time.monotonic()
-        return last
+        return self.last
 
     def read(self, after: Cursor, limit: int) -> Span:
         """See EventLog.read; the cursor must not lie before `base`. One that is taken back to before it gets an empty span."""
