@@ -13,13 +13,18 @@ _FREED = 500  # objects: a fraction of a millisecond
 
 def aside(work: Callable[..., T], *args: Any) -> T:
     """`work(*args)`; under gevent on a real thread, while this greenlet alone waits. It must not wait for greenlets itself."""
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is None or not monkey.is_module_patched("threading"):
+    if not cooperative():
         return work(*args)
     import gevent
 
     done: T = gevent.get_hub().threadpool.apply(work, args)
     return done
+
+
+def cooperative() -> bool:
+    """Whether threads are gevent's greenlets, and a wait is a matter of its loop."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
 def let_go(*many: Sequence[Any]) -> None:

@@ -93,7 +93,7 @@ class Reader:
         self._saved = saved
         self._closed: Callable[[Reader], None] | None = closed
         self._exit = ""
-        self._signal = Signal()
+        self._signal = Signal.new()
         self._silent_since = 0.0
         self.sink: Sink | None = None  # set by a server that can be written to without its own greenlet
         self._waiting = False  # caught up and waiting: only then the sink may be offered frames

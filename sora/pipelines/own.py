@@ -66,7 +66,7 @@ class Feed:
         self._within = within
         self._step = step
         self._ready: deque[Piece] = deque()
-        self._filled, self._taken = Signal(), Signal()
+        self._filled, self._taken = Signal.new(), Signal.new()
         self._error: BaseException | None = None
         self._begun = self._ended = self._left = False
         self._greenlet: Any = None

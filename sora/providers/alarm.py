@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -43,8 +42,3 @@ class Alarm:
             self.set(time.monotonic() + left)
         else:
             self._ring()
-
-
-def cooperative() -> bool:
-    """Whether sockets are gevent's, so that a wait is a matter of its loop."""
-    return socket.socket.__module__.startswith("gevent")

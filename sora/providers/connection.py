@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import httpx2
 
+from sora.aside import cooperative
 from sora.errors import UpstreamTimeout
-from sora.providers.alarm import cooperative
 from sora.providers.inlet import Inlet
 from sora.providers.tls import Tls
 from sora.providers.waiting import Waiting

@@ -6,6 +6,7 @@ import logging
 import threading
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import httpx2
@@ -81,36 +82,32 @@ class Dialect(Provider):
         """A try ends before its answer is done. Must not block: closing the connection, which is done, tells most servers."""
 
     def stream(self, request: Generate, call: Call) -> Iterator[Sequence[Piece]]:
-        waiting = Waiting(call)
-        try:
-            yield from self._tries(request, waiting)
-        finally:
-            waiting.close()
-
-    def _tries(self, request: Generate, waiting: Waiting) -> Iterator[Sequence[Piece]]:
         failure: Failure | None = None
-        for model in request.models:
-            for attempt in range(self._retries + 1):
-                if failure is not None:
-                    # A model's first try follows another model's last: there is nothing to wait for.
-                    delay = failure.delay(attempt) if attempt else 0.0
-                    waiting.call.restarted()
-                    if waiting.remaining() <= delay:
+        with closing(Waiting(call)) as waiting:
+            for model in request.models:
+                for attempt in range(self._retries + 1):
+                    if failure is not None:
+                        # A model's first try follows another model's last: there is nothing to wait for.
+                        delay = failure.delay(attempt) if attempt else 0.0
+                        call.restarted()
+                        if waiting.remaining() <= delay:
+                            raise failure.error
+                        yield [
+                            Progress("provider", "retry", "in_progress", message("retrying", request.locale))
+                        ]
+                        waiting.pause(delay)
+                        call.restarted()
+                    answer = self._answer(request)
+                    try:
+                        yield from self._one(request, model, waiting, answer)
+                        return
+                    except Failure as error:
+                        failure = error
+                    log.info("try %d of model %s failed: %s", attempt + 1, model, failure.error)
+                    if answer.begun or failure.final:
                         raise failure.error
-                    yield [Progress("provider", "retry", "in_progress", message("retrying", request.locale))]
-                    waiting.pause(delay)
-                    waiting.call.restarted()
-                answer = self._answer(request)
-                try:
-                    yield from self._one(request, model, waiting, answer)
-                    return
-                except Failure as error:
-                    failure = error
-                log.info("try %d of model %s failed: %s", attempt + 1, model, failure.error)
-                if answer.begun or failure.final:
-                    raise failure.error
-                if not failure.again:
-                    break
+                    if not failure.again:
+                        break
         raise failure.error if failure is not None else UpstreamError("no model")
 
     def _one(

@@ -8,9 +8,10 @@ import socket
 import threading
 import time
 
+from sora.aside import cooperative
 from sora.engine.generation import Call
 from sora.errors import UpstreamTimeout
-from sora.providers.alarm import Alarm, cooperative
+from sora.providers.alarm import Alarm
 
 
 class Waiting:

@@ -337,7 +337,7 @@ def test_eight_writers_and_their_readers_here_and_elsewhere(house: House) -> Non
 
     def reader(run_id: str, log: EventLog) -> Callable[[], None]:
         def work() -> None:
-            signal, client = Signal(), Client(run_id)
+            signal, client = Signal.new(), Client(run_id)
             unfollow = log.follow(run_id, lambda _: signal.set())
             while DONE not in client.events:
                 if not client.read(log, 7):
@@ -454,7 +454,7 @@ def test_a_follower_may_come_before_the_run_and_sees_what_it_is_told_of(house: H
 
 
 def test_bound_methods_of_equal_kind_are_told_apart(house: House) -> None:
-    run_id, one, other = house.new_run(), Signal(), Signal()
+    run_id, one, other = house.new_run(), Signal.new(), Signal.new()
     leave = house.log.follow(run_id, lambda _: one.set())
     stay = house.log.follow(run_id, lambda _: other.set())
     leave()
@@ -678,7 +678,7 @@ def test_a_flush_between_the_commit_of_an_end_and_its_append_changes_nothing(jou
 
 def test_an_end_whose_reply_was_lost_is_read_from_the_journal(journal: JournalHouse) -> None:
     """The producer drops the run when somebody, perhaps itself, has decided: its readers get what is written."""
-    run_id, signal, client = journal.new_run(), Signal(), Client("")
+    run_id, signal, client = journal.new_run(), Signal.new(), Client("")
     client.run_id = run_id
     journal.log.append(run_id, 1, deltas(2))
     unfollow = journal.log.follow(run_id, lambda _: signal.set())

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field, replace
 import msgspec
 import pytest
 
+from sora.aside import cooperative
 from sora.config import Config
 from sora.engine.generation import Call, CallCancelled, Finished, Generate, Image, Message, Piece, Provider
 from sora.errors import ContentFilter, RunError, UpstreamError, UpstreamRateLimited, UpstreamTimeout
 from sora.events import Progress, Reasoning, Usage
-from sora.providers.alarm import cooperative
 from sora.providers.background import Background
 from sora.providers.chat_completions import ChatCompletions
 from sora.providers.dify import Dify

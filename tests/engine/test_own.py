@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from sora.aside import cooperative
 from sora.engine.engine import Engine
 from sora.errors import Conflict, ContentFilter
 from sora.events import Cancelled, Delta, Metadata, Progress, Reasoning, Result, Source, Started, Usage
@@ -92,7 +93,7 @@ def test_a_cancel_does_not_wait_for_a_silent_generator(sqlite_workers: Workers, 
 
     assert client.end().events[-1] == "cancelled"
     assert engine.text(ended(engine, run)) == client.text
-    if not gevents():
+    if not cooperative():
         tale.go_on.set()  # a thread cannot be woken from outside
     assert tale.closed.wait(5)
 
@@ -170,9 +171,3 @@ def test_many_at_once(engine: Engine) -> None:
     runs = [begin_own(engine, iter(tale)) for tale in tales]
     assert [engine.text(ended(engine, run)) for run in runs] == tales
     wait_until(lambda: not engine.producers, what="the producers' end")
-
-
-def gevents() -> bool:
-    """Whether these tests run under gevent's patch."""
-    gevent = sys.modules.get("gevent.monkey")
-    return gevent is not None and gevent.is_module_patched("threading")
