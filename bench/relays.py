@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -23,7 +24,8 @@ from tests.support import process
 from tests.support.waiting import wait_until
 
 _PYTHON = HERE / ".venv" / "bin" / "python"
-SORA, NGINX, BARE, TUTORIAL, FASTAPI = "Sora", "nginx", "bare Python", "Flask tutorial", "FastAPI"
+SORA, NGINX, TUTORIAL, FASTAPI = "Sora", "nginx", "Flask tutorial", "FastAPI"
+BARE, READING = "bare Python", "reading Python"
 Turn = dict[str, str]  # a message as the model APIs have it: role, content
 
 
@@ -47,7 +49,7 @@ class Running:
                 query = urlencode({"message": script, "history": json.dumps(history, ensure_ascii=False)})
                 return self._head("GET", f"/api/chat/stream?{query}")
             content |= {"type": "FEELING", "reviewDate": "2026-01-20"}
-        elif self.name in (NGINX, BARE):
+        elif self.name in (NGINX, BARE, READING):
             content = {
                 "model": "gpt-4o-mini",
                 "messages": [*history, {"role": "user", "content": script}],
@@ -95,7 +97,8 @@ class Relays:
         starters = {
             SORA: self._sora,
             NGINX: self._nginx,
-            BARE: self._bare,
+            BARE: partial(self._plain, BARE, "bare"),
+            READING: partial(self._plain, READING, "reading"),
             TUTORIAL: self._tutorial,
             FASTAPI: self._fastapi,
         }
@@ -133,10 +136,14 @@ class Relays:
             yield Running(NGINX, port, pid, "/v1/chat/completions", "", home)
 
     @contextmanager
-    def _bare(self, home: Path, scheme: str, database: Path | None) -> Iterator[Running]:
+    def _plain(
+        self, name: str, module: str, home: Path, scheme: str, database: Path | None
+    ) -> Iterator[Running]:
         port = process.free_port()
-        with self._peer([_PYTHON, "-m", "bench.peers.bare", str(port)], home, scheme, port) as pid:
-            yield Running(BARE, port, pid, "/v1/chat/completions", "", home)
+        with self._peer(
+            [sys.executable, "-m", f"bench.peers.{module}", str(port)], home, scheme, port
+        ) as pid:
+            yield Running(name, port, pid, "/v1/chat/completions", "", home)
 
     @contextmanager
     def _tutorial(self, home: Path, scheme: str, database: Path | None) -> Iterator[Running]:

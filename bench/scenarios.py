@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bench.loads import Load, beside_agents, first_token, held_open, long_answers, paced, resumed, saturated
-from bench.relays import BARE, FASTAPI, NGINX, SORA, TUTORIAL
+from bench.relays import BARE, FASTAPI, NGINX, READING, SORA, TUTORIAL
 
 FINISHED_RUNS = 100_000
 
@@ -54,7 +54,7 @@ _FIRST = (
     _WHOLE,
 )
 _ALL = (NGINX, SORA, TUTORIAL, FASTAPI)
-_FLOOR = (NGINX, BARE, SORA, TUTORIAL, FASTAPI)
+_FLOOR = (NGINX, BARE, READING, SORA, TUTORIAL, FASTAPI)
 # Six turns of a conversation: what a person says, and what is answered.
 _HISTORY = 6 * (
     {"role": "user", "content": "남은 연차는 다음 해로 이월되나요? 작년에 다섯 날을 쓰지 못했습니다."},
@@ -84,7 +84,7 @@ SCENARIOS = (
     Scenario(
         "paced1000",
         "Paced: 1000 streams × 20 tokens/s",
-        [Case(name, name, _PACED_1000) for name in (NGINX, BARE, SORA)],
+        [Case(name, name, _PACED_1000) for name in (NGINX, BARE, READING, SORA)],
         _PACED,
     ),
     Scenario(
