@@ -102,13 +102,15 @@ Logged = (
 Extra = Source | Metadata | Result
 EXTRAS = (Source, Metadata, Result)  #: what a run says beside its text, kept as long as that
 
+_TERMINAL = frozenset((Done, Error, Cancelled))
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(list[Logged])
 
 
 def is_terminal(event: Event) -> bool:
     """Whether nothing comes after this event."""
-    return type(event) is Done or type(event) is Error or type(event) is Cancelled
+    return type(event) in _TERMINAL
 
 
 def encode(events: Sequence[Event]) -> bytes:

@@ -189,9 +189,10 @@ class Reader:
 
     def _push(self, span: Span) -> bool:
         """Hand what is new to the sink; whether the reader may sleep on. Never blocks or raises."""
-        if span.first != self._cursor.seq + 1 or self._exit or self.aside is not None:
+        events, seq = span.events, self._cursor.seq
+        if span.first != seq + 1 or self._exit or self.aside is not None:
             return False
-        if not span.events or is_terminal(span.events[-1]):
+        if not events or is_terminal(events[-1]):
             return False  # the reader's own greenlet writes the end, and ends
         try:
             chunk = self._encode(span)
@@ -202,7 +203,7 @@ class Reader:
                 logger.error("run %s: push failed: %s", self.run.id, type(error).__name__)
             self._exit = self._exit or "gone"
             return False
-        self._cursor = span.end
+        self._cursor = Cursor(span.epoch, seq + len(events))
         if chunk:
             self._pushed += 1
             self._silent_since = time.monotonic()

@@ -63,6 +63,9 @@ class _Answer(Answer):
         super().__init__()
         self._mold = chunk.Mold()
 
+    def fit(self, block: bytes) -> str | None:
+        return self._mold.fit_block(block)
+
     def take(self, lines: Sequence[bytes]) -> list[Piece]:
         pieces: list[Piece] = []
         fit = self._mold.fit

@@ -62,17 +62,26 @@ class Mold:
     __slots__ = ("_after", "_before", "_casts", "_end", "_start")
 
     def __init__(self) -> None:
-        self._before = self._after = _NOTHING_FITS
-        self._start = self._end = 0
+        self._before = self._after = b""
+        self._start = self._end = 0  # of the string in a line; 0: nothing was cast
         self._casts = _CASTS
 
     def fit(self, line: bytes) -> str | None:
         """The text of a line that fits; None: it has to be decoded."""
-        if line.startswith(self._before) and line.endswith(self._after):
-            try:
-                return _string(line[self._start : self._end])
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                pass
+        if self._start and line.startswith(self._before) and line.endswith(self._after):
+            return _string_or_none(line[self._start : self._end])
+        return None
+
+    def fit_block(self, block: bytes) -> str | None:
+        """The same for a block of the stream that is an event of this one line, which most blocks of a model at its pace are."""
+        if (
+            self._start
+            and block.startswith(_FIELD)
+            and block.endswith(_BLANK)
+            and block.startswith(self._before, len(_FIELD))
+            and block.endswith(self._after, 0, -len(_BLANK))
+        ):
+            return _string_or_none(block[self._start + len(_FIELD) : self._end - len(_BLANK)])
         return None
 
     def cast(self, line: bytes) -> None:
@@ -96,7 +105,14 @@ class Mold:
             self._start, self._end = start, -len(after)
 
 
+def _string_or_none(json: bytes) -> str | None:
+    try:
+        return _string(json)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
 _string = msgspec.json.Decoder(str).decode
+_FIELD, _BLANK = b"data: ", b"\n\n"
 _CONTENT = re.compile(rb'"content": ?("(?:[^"\\]|\\.)*")')
-_NOTHING_FITS = b"\n"
 _CASTS = 4

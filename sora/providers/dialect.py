@@ -45,6 +45,10 @@ class Answer:
         self.failure: Failure | None = None
         self.sources: dict[str, Source] = {}
 
+    def fit(self, block: bytes) -> str | None:
+        """The text that this block, which begins with a line, says and nothing else, if a look tells so; else None or empty."""
+        return None
+
     def take(self, lines: Sequence[bytes]) -> list[Piece]:
         """The pieces in these data lines. At a line that tells of, or is, an error it stops: then `failure`
         is set."""
@@ -190,6 +194,12 @@ class _Reading:
         """Whether nobody need be woken for a block: it says nothing, or text, which the call has taken."""
         absorb, answer = self._call.absorb, self._answer
         if absorb is None or answer.finish_reason:
+            return False
+        if not self._splitter.size and (text := answer.fit(block)):
+            if absorb([text]):
+                self._call.progressed()
+                return True
+            self._kept = True, [text], None
             return False
         self._kept = self.said(block)
         _, pieces, failure = self._kept

@@ -13,6 +13,7 @@ from sora.engine.generation import Generate, Piece
 from sora.providers import chunk
 from sora.providers.chat_completions import ChatCompletions
 from sora.providers.dialect import Answer
+from sora.providers.sse import Splitter
 
 PROVIDER = ChatCompletions(Config(openai_base_url="http://127.0.0.1:9/v1", openai_api_key="none"))
 REQUEST = Generate(messages=(), models=("m",), max_tokens=1, temperature=0.0, top_p=1.0)
@@ -80,6 +81,61 @@ def test_a_line_says_the_same_whatever_came_before_it(said: list[bytes]) -> None
     answer = PROVIDER._answer(REQUEST)
     for line in said:
         assert taken(answer, line) == taken(PROVIDER._answer(REQUEST), line)
+
+
+#: How a line may stand in a block; `event:` is as long as `data: `, and a next line may have begun.
+WRITTEN = [
+    "data: %b\n\n",
+    "data:%b\n\n",
+    "event:%b\n\n",
+    "data: %b\r\n\r\n",
+    "data: %b\nd",
+    "data: %b\n",
+    "data: %b",
+    "%b\n\n",
+]
+
+
+@given(lines(), st.sampled_from(WRITTEN), st.data())
+@example([b'{"choices":[{"delta":{"content":"a"}}]}'] * 2, "event:%b\n\n", None)
+@example([b'{"choices":[{"delta":{"content":"a"}}]}'] * 2, "data: %b\nd", None)
+@example([b'{"choices":[{"delta":{"content":"a"}}]}'] * 2, "data: %b\n\n", None)
+def test_a_block_says_at_a_look_what_its_lines_say(
+    said: list[bytes], written: str, data: st.DataObject | None
+) -> None:
+    answer = PROVIDER._answer(REQUEST)
+    blocks = [written.encode() % line for line in said]
+    if data is not None:
+        blocks += [
+            b"".join(data.draw(st.lists(st.sampled_from(blocks), max_size=2)))
+            for _ in range(2 if blocks else 0)
+        ]
+        blocks += [
+            data.draw(st.sampled_from([b"data: \n", b"\n\n", b'data: \n"a"\n\n\n', b"data: [DONE]\n\n"]))
+        ]
+    for line in said:
+        taken(answer, line)
+        for block in blocks:
+            if text := answer.fit(block):
+                fresh, splitter = PROVIDER._answer(REQUEST), Splitter()
+                assert fresh.take(splitter.feed(block)) == [text] and not splitter.size
+                assert not (fresh.failure or fresh.done or fresh.finish_reason)
+
+
+def test_a_block_of_one_line_is_told_at_a_look() -> None:
+    mold = chunk.Mold()
+    line = b'{"choices":[{"index":0,"delta":{"content":"a"}}]}'
+    assert mold.fit_block(b"data: %b\n\n" % line) is None
+    mold.cast(line)
+    assert mold.fit_block(b"data: %b\n\n" % line.replace(b'"a"', b'"b"')) == "b"
+    for block in (
+        b"data: %b\n",
+        b"data:%b\n\n",
+        b": x\ndata: %b\n\n",
+        b"data: %b\n\ndata: %b\n\n",
+        b"data: %b\r\n\r\n",
+    ):
+        assert mold.fit_block(block.replace(b"%b", line)) is None
 
 
 def test_lines_that_differ_in_their_text_alone_need_no_decoding() -> None:

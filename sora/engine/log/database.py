@@ -79,7 +79,9 @@ class DatabaseLog:
 
     def append(self, run_id: str, epoch: int, events: Sequence[Event]) -> int:
         # This very tape: were it dropped meanwhile, nobody reads it, and what follows is refused.
-        tape = self._open(run_id, epoch)
+        tape = self._memory.tapes.get(run_id)
+        if tape is None or epoch != tape.epoch:
+            tape = self._open(run_id, epoch)
         last = tape.append(epoch, events)
         self._behind.add(run_id)  # after the append: see `_settle`
         self._memory.notify(run_id, Span(epoch, last - len(events) + 1, events))

@@ -19,21 +19,14 @@ class Tape:
     `earlier` are the epochs of what lies before `base`, each with its first number: cursors are taken back to these as well.
     """
 
-    __slots__ = ("base", "ended_at", "events", "starts")
+    __slots__ = ("base", "ended_at", "epoch", "events", "last", "starts")
 
     def __init__(self, epoch: int, base: int = 0, earlier: Sequence[tuple[int, int]] = ()) -> None:
-        self.base = base
+        self.base = self.last = base
+        self.epoch = epoch
         self.events: list[Event] = []
         self.starts = [*earlier, (epoch, base + 1)]  # (epoch, its first number), in order
         self.ended_at: float | None = None
-
-    @property
-    def epoch(self) -> int:
-        return self.starts[-1][0]
-
-    @property
-    def last(self) -> int:
-        return self.base + len(self.events)
 
     def check(self, epoch: int) -> None:
         """Raises StaleEpoch or LogEnded when an append in this epoch is refused."""
@@ -43,10 +36,12 @@ class Tape:
             raise LogEnded
 
     def append(self, epoch: int, events: Sequence[Event]) -> int:
-        self.check(epoch)
-        if epoch > self.epoch:
+        if epoch != self.epoch or self.ended_at is not None:
+            self.check(epoch)
             self.starts.append((epoch, self.last + 1))
-        self.events.extend(events)
+            self.epoch = epoch
+        self.events += events
+        self.last += len(events)  # after the events: readers look here first
         if events and is_terminal(events[-1]):
             self.ended_at = time.monotonic()
         return self.last
