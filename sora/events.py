@@ -99,18 +99,13 @@ Logged = (
     Started | Progress | Reasoning | Delta | Source | Metadata | Usage | Result | Done | Error | Cancelled
 )
 
+TERMINAL = frozenset((Done, Error, Cancelled))  #: the types that nothing comes after
+
 Extra = Source | Metadata | Result
 EXTRAS = (Source, Metadata, Result)  #: what a run says beside its text, kept as long as that
 
-_TERMINAL = frozenset((Done, Error, Cancelled))
-
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(list[Logged])
-
-
-def is_terminal(event: Event) -> bool:
-    """Whether nothing comes after this event."""
-    return type(event) in _TERMINAL
 
 
 def encode(events: Sequence[Event]) -> bytes:

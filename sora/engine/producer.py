@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,6 +30,7 @@ from sora.errors import (
 )
 from sora.events import (
     EXTRAS,
+    TERMINAL,
     Cancelled,
     Delta,
     Done,
@@ -39,7 +41,6 @@ from sora.events import (
     Source,
     Started,
     Usage,
-    is_terminal,
 )
 from sora.store.runs import Ending, Run
 
@@ -114,7 +115,7 @@ class Producer:
             events = self._engine.recovery.events(self.run)
         except (StoreError, LogError):
             return  # the run is not ours any more
-        if events and is_terminal(events[-1]):
+        if events and type(events[-1]) in TERMINAL:
             return  # it was saved at the last moment
         events.append(terminal)
         self._engine.spool.put(self.run, replace(values, last_seq=len(events)), events)
@@ -291,7 +292,7 @@ class Producer:
         if texts and self._first_at is None:
             self._first_at = time.monotonic()
             metrics.first_token.labels(self.run.kind).observe(self._first_at - self._started_at)
-        events: list[Event] = [Delta(index, text) for index, text in enumerate(texts, len(self._texts))]
+        events: list[Event] = [*map(Delta, count(len(self._texts)), texts)]
         self._texts += texts
         return events
 

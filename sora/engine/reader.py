@@ -6,6 +6,7 @@ import errno
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 from typing import Any, Protocol
 
 import msgspec
@@ -16,6 +17,7 @@ from sora.engine.signal import Signal
 from sora.errors import Internal, LogExpired, NotFound, StoreError, message
 from sora.events import (
     ORIGIN,
+    TERMINAL,
     Cancelled,
     Cursor,
     Delta,
@@ -27,7 +29,6 @@ from sora.events import (
     Shared,
     Span,
     Started,
-    is_terminal,
 )
 from sora.store.crypto import UnreadableError
 from sora.store.runs import Run
@@ -192,7 +193,7 @@ class Reader:
         events, seq = span.events, self._cursor.seq
         if span.first != seq + 1 or self._exit or self.aside is not None:
             return False
-        if not events or is_terminal(events[-1]):
+        if not events or type(events[-1]) in TERMINAL:
             return False  # the reader's own greenlet writes the end, and ends
         try:
             chunk = self._encode(span)
@@ -246,7 +247,7 @@ class Reader:
         chunk += self._encode(span)
         self._cursor = span.end
         last = span.events[-1]
-        return chunk, last if is_terminal(last) else None
+        return chunk, last if type(last) in TERMINAL else None
 
     def _encode(self, span: Span) -> bytes:
         if not isinstance(span, Shared):
@@ -261,7 +262,7 @@ class Reader:
     def _frames(self, span: Span) -> bytes:
         encode = self._encoder.encode
         if not self._ids:
-            return b"".join([encode(event, None) for event in span.events])
+            return b"".join(map(encode, span.events, repeat(None)))
         prefix = f"{self.run.id}:{span.epoch}-".encode()
         return b"".join(
             [encode(event, b"%b%d" % (prefix, seq)) for seq, event in enumerate(span.events, span.first)]

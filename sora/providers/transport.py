@@ -146,7 +146,7 @@ class Body(httpx2.SyncByteStream):
             if self._coalesce and self._waiting.call.begun:
                 self._waiting.pause(min(self._coalesce, self._waiting.remaining()))
             self._read()
-        block = self._joined()
+        block = b"".join(self._blocks)
         self._blocks.clear()
         if self.status >= 400:
             self._room -= len(block)
@@ -173,35 +173,29 @@ class Body(httpx2.SyncByteStream):
     def _read(self) -> int:
         if self._connection is None:
             raise httpx2.StreamClosed
-        data = self._connection.receive(self._waiting)
-        if self._fed:
-            self._fed = False
-        elif data:
-            self._feed(data)
-        elif not self._headed:
-            raise httpx2.ReadError("closed without an answer")
-        elif self._framed:
-            raise httpx2.ReadError("closed in mid-answer")
-        else:
+        try:
+            data = self._connection.receive(self._waiting)
+            if data and not self._fed:
+                self._parser.feed_data(data)
+        except httptools.HttpParserError as error:  # ours, or the one of `_absorbed`
+            raise httpx2.RemoteProtocolError(type(error).__name__) from None
+        self._fed = False
+        if not data:
+            if not self._headed:
+                raise httpx2.ReadError("closed without an answer")
+            if self._framed:
+                raise httpx2.ReadError("closed in mid-answer")
             self._complete = True
         return len(data)
-
-    def _feed(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            raise httpx2.RemoteProtocolError(type(error).__name__) from None
-
-    def _joined(self) -> bytes:
-        return b"".join(self._blocks) if len(self._blocks) > 1 else self._blocks[0]
 
     def _absorbed(self, take: Callable[[bytes], bool], data: bytes) -> bytes | None:
         # In the hub, see Inlet.absorb.
         if self._waiting.call.cancelled:
             return data
-        self._feed(data)
-        if not self._complete and (not self._blocks or take(self._joined())):
-            self._blocks.clear()
+        self._parser.feed_data(data)
+        blocks = self._blocks
+        if not self._complete and (not blocks or take(b"".join(blocks))):
+            blocks.clear()
             return None
         self._fed = True
         return data

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from sora.events import (
     ORIGIN,
+    TERMINAL,
     Cancelled,
     Cursor,
     Delta,
@@ -24,7 +25,6 @@ from sora.events import (
     Started,
     decode,
     encode,
-    is_terminal,
     text_of,
     type_of,
 )
@@ -71,12 +71,12 @@ def test_every_event_has_a_name_of_its_own() -> None:
 
 @given(terminals)
 def test_done_error_and_cancelled_are_terminal(event: Event) -> None:
-    assert is_terminal(event)
+    assert type(event) in TERMINAL
 
 
 @given(ongoing | st.builds(Reset, st.integers(0)))
 def test_nothing_else_is_terminal(event: Event) -> None:
-    assert not is_terminal(event)
+    assert type(event) not in TERMINAL
 
 
 def test_events_are_equal_by_value_and_frozen() -> None:

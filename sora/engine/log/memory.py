@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from sora.engine.log import Listener
 from sora.errors import LogEnded, LogExpired, StaleEpoch
-from sora.events import Cursor, Event, Shared, Span, is_terminal
+from sora.events import TERMINAL, Cursor, Event, Shared, Span
 
 
 class Tape:
@@ -42,7 +42,7 @@ class Tape:
             self.epoch = epoch
         self.events += events
         self.last += len(events)  # after the events: readers look here first
-        if events and is_terminal(events[-1]):
+        if events and type(events[-1]) in TERMINAL:
             self.ended_at = time.monotonic()
         return self.last
 
