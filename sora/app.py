@@ -241,7 +241,9 @@ def _service(config: Config, mounted: Collection[str], prefix: str) -> Service:
     tokens = Tokens(config)
     keyring = Keyring(config.encryption_keys)
     config.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
-    database = Database(config.database, pool=config.database_pool, timeout=config.database_timeout)
+    database = Database(
+        config.database, pool=config.database_pool, timeout=config.database_timeout, lease=config.lease
+    )
     saved, talks = ReviewStore(keyring), ConversationStore(keyring)
     elsewhere = config.save_to == "http"
     embeddings = Embeddings(config) if config.embedding_model else None

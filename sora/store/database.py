@@ -48,9 +48,12 @@ class Database:
     another write. On PostgreSQL psycopg2 waits through `select.poll`, which gevent makes cooperative. Raises StoreError
     when the database does not answer or drops the connection; then it is not known whether a commit took place.
     IntegrityError passes through.
+
+    `lease`: seconds after which a process that stands still is given up. PostgreSQL ends its open transaction by then, so that
+    those who take its runs over do not wait for the rows it holds.
     """
 
-    def __init__(self, url: str, *, pool: int = 5, timeout: float = 10.0) -> None:
+    def __init__(self, url: str, *, pool: int = 5, timeout: float = 10.0, lease: float = 10.0) -> None:
         self.url = sa.make_url(url)
         self.timeout = timeout
         self.dialect = self.url.get_backend_name()
@@ -61,7 +64,7 @@ class Database:
         if self.dialect == "sqlite":
             self.engine = _sqlite(self.url, pool=pool, timeout=timeout)
         else:
-            self.engine = _postgresql(self.url, pool=pool, timeout=timeout)
+            self.engine = _postgresql(self.url, pool=pool, timeout=timeout, lease=lease)
         self._writer = self.engine.execution_options(**{_WRITES: True})
 
     @contextmanager
@@ -215,13 +218,13 @@ def _patiently(connection: Any, statement: str, timeout: float) -> None:
         time.sleep(random.uniform(0.001, 0.006))
 
 
-def _postgresql(url: sa.URL, *, pool: int, timeout: float) -> sa.Engine:
+def _postgresql(url: sa.URL, *, pool: int, timeout: float, lease: float) -> sa.Engine:
     import psycopg2.extensions
 
     psycopg2.extensions.set_wait_callback(_Waiter())
     # In green mode our callback keeps the time at this end; these end what goes on at the server's.
-    milliseconds = int(timeout * 1000)
-    options = f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={2 * milliseconds}"
+    milliseconds, idle = int(timeout * 1000), int(min(lease, 2 * timeout) * 1000)
+    options = f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={idle}"
     arguments = {"options": options, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
     return sa.create_engine(
         url,

@@ -18,15 +18,15 @@ from sora.config import Config
 from sora.errors import StoreError
 from sora.store.database import Database
 from sora.store.models import WorkerRow
-from sora.store.workers import register
+from sora.store.workers import beat, give_up, register
 from tests.engine.workers import OWNER, Client, Workers, begin, create_tables, die, read
 from tests.support.postgres import Postgres
 from tests.support.waiting import let_pass, wait_until
 
 
 @contextmanager
-def opened(url: str, *, pool: int = 5, timeout: float = 2.0) -> Iterator[Database]:
-    database = Database(Config(database_url=url).database, pool=pool, timeout=timeout)
+def opened(url: str, *, pool: int = 5, timeout: float = 2.0, lease: float = 10.0) -> Iterator[Database]:
+    database = Database(Config(database_url=url).database, pool=pool, timeout=timeout, lease=lease)
     yield database
     database.close()
 
@@ -65,6 +65,28 @@ def test_what_is_not_committed_is_not_seen(database: Database) -> None:
         session.flush()
         assert known(database) == set()
     assert known(database) == {"a"}
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_who_stands_still_in_a_transaction_holds_its_rows_for_a_lease(database_url: str) -> None:
+    create_tables(database_url)
+    with opened(database_url, timeout=20, lease=0.5) as still, opened(database_url, timeout=20) as other:
+        add(still, "a")
+
+        waited = []
+
+        def stand_still() -> None:
+            with still.write() as session:
+                beat(session, "a")
+                began = time.monotonic()
+                with other.write() as another:
+                    assert give_up(another, "a")
+                waited.append(time.monotonic() - began)
+                beat(session, "a")
+
+        with pytest.raises(StoreError):
+            stand_still()
+        assert waited and 0.3 < waited[0] < 5
 
 
 def test_a_pool_that_is_exhausted_says_so_in_time(database_url: str) -> None:
