@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from sora.aside import cooperative
@@ -68,9 +66,7 @@ class _HubSignal(Signal):
             return
         self._set = True  # before we look for a waiter, who looks here once it is one
         if self._waiter is not None:
-            loop = self._hub.loop
-            here = _thread_ident()() == self._hub.thread_ident
-            (loop.run_callback if here else loop.run_callback_threadsafe)(self._wake)
+            self._hub.loop.run_callback_threadsafe(self._wake)
 
     def wait(self, timeout: float) -> bool:
         if not self._set and timeout > 0:
@@ -98,10 +94,3 @@ class _HubSignal(Signal):
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
             waiter.switch()
-
-
-@cache
-def _thread_ident() -> Callable[[], int]:
-    """What tells one real thread from another; to find it takes longer than to wake somebody."""
-    ident: Callable[[], int] = sys.modules["gevent.monkey"].get_original("_thread", "get_ident")
-    return ident

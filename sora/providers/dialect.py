@@ -7,6 +7,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import product
 from typing import Any
 
 import httpx2
@@ -88,30 +89,27 @@ class Dialect(Provider):
     def stream(self, request: Generate, call: Call) -> Iterator[Sequence[Piece]]:
         failure: Failure | None = None
         with closing(Waiting(call)) as waiting:
-            for model in request.models:
-                for attempt in range(self._retries + 1):
-                    if failure is not None:
-                        # A model's first try follows another model's last: there is nothing to wait for.
-                        delay = failure.delay(attempt) if attempt else 0.0
-                        call.restarted()
-                        if waiting.remaining() <= delay:
-                            raise failure.error
-                        yield [
-                            Progress("provider", "retry", "in_progress", message("retrying", request.locale))
-                        ]
-                        waiting.pause(delay)
-                        call.restarted()
-                    answer = self._answer(request)
-                    try:
-                        yield from self._one(request, model, waiting, answer)
-                        return
-                    except Failure as error:
-                        failure = error
-                    log.info("try %d of model %s failed: %s", attempt + 1, model, failure.error)
-                    if answer.begun or failure.final:
+            for model, attempt in product(request.models, range(self._retries + 1)):
+                if failure is not None:
+                    if attempt and not failure.again:
+                        continue
+                    # A model's first try follows another model's last: there is nothing to wait for.
+                    delay = failure.delay(attempt) if attempt else 0.0
+                    call.restarted()
+                    if waiting.remaining() <= delay:
                         raise failure.error
-                    if not failure.again:
-                        break
+                    yield [Progress("provider", "retry", "in_progress", message("retrying", request.locale))]
+                    waiting.pause(delay)
+                    call.restarted()
+                answer = self._answer(request)
+                try:
+                    yield from self._one(request, model, waiting, answer)
+                    return
+                except Failure as error:
+                    failure = error
+                log.info("try %d of model %s failed: %s", attempt + 1, model, failure.error)
+                if answer.begun or failure.final:
+                    raise failure.error
         raise failure.error if failure is not None else UpstreamError("no model")
 
     def _one(
@@ -180,8 +178,11 @@ class _Reading:
     def said(self, block: bytes | None) -> _Said:
         """By the next block; None: by the end of the body."""
         kept, self._kept = self._kept, None
-        if kept is not None and block is not None:
-            return kept
+        if block is not None:
+            if kept is not None:
+                return kept
+            if self._splitter.begins(block) and (text := self._answer.fit(block)):
+                return True, [text], None
         lines: list[bytes] = []
         failure: Failure | None = None
         try:
@@ -194,12 +195,6 @@ class _Reading:
         """Whether nobody need be woken for a block: it says nothing, or text, which the call has taken."""
         absorb, answer = self._call.absorb, self._answer
         if absorb is None or answer.finish_reason:
-            return False
-        if not self._splitter.size and (text := answer.fit(block)):
-            if absorb([text]):
-                self._call.progressed()
-                return True
-            self._kept = True, [text], None
             return False
         self._kept = self.said(block)
         _, pieces, failure = self._kept

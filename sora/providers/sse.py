@@ -21,30 +21,34 @@ class Splitter:
     def __init__(self, *, max_line: int = MAX_LINE) -> None:
         self._max_line = max_line
         self._parts: list[bytes] = []
-        self.size = 0  # bytes of a line that is not whole yet
+        self._size = 0
 
     def feed(self, block: bytes) -> list[bytes]:
         """The values that this block completed. Raises LineTooLong."""
         if not block:
             return []
-        check = self.size + len(block) > self._max_line
+        check = self._size + len(block) > self._max_line
         # For bytes, splitlines knows CR, LF and CRLF only. A CRLF cut in two leaves an empty line, which says
         # nothing.
         lines = block.splitlines()
         rest = b"" if block[-1] in b"\r\n" else lines.pop()
         if lines and self._parts:
             lines[0] = b"".join([*self._parts, lines[0]])
-            self._parts, self.size = [], 0
+            self._parts, self._size = [], 0
         if rest:
             self._parts.append(rest)
-            self.size += len(rest)
-        if check and max(self.size, *map(len, lines), 0) > self._max_line:
+            self._size += len(rest)
+        if check and max(self._size, *map(len, lines), 0) > self._max_line:
             raise LineTooLong(f"a line of more than {self._max_line} bytes")
         return _values(lines)
 
+    def begins(self, block: bytes) -> bool:
+        """Whether this block begins with a line, and is no longer than one may be."""
+        return not self._size and len(block) <= self._max_line
+
     def end(self) -> list[bytes]:
         """The value of a last line that was never ended; some servers send it so."""
-        last, self._parts, self.size = b"".join(self._parts), [], 0
+        last, self._parts, self._size = b"".join(self._parts), [], 0
         return _values([last])
 
 

@@ -118,7 +118,7 @@ def test_a_block_says_at_a_look_what_its_lines_say(
         for block in blocks:
             if text := answer.fit(block):
                 fresh, splitter = PROVIDER._answer(REQUEST), Splitter()
-                assert fresh.take(splitter.feed(block)) == [text] and not splitter.size
+                assert fresh.take(splitter.feed(block)) == [text] and splitter.begins(b"")
                 assert not (fresh.failure or fresh.done or fresh.finish_reason)
 
 

@@ -98,3 +98,16 @@ def test_what_is_not_a_chunk_is_refused(line: bytes) -> None:
 )
 def test_a_chunk_may_say_nothing(line: bytes) -> None:
     assert not chunk.decode(line).choices
+
+
+def test_a_block_begins_with_a_line_when_none_is_held_and_is_no_longer_than_one() -> None:
+    splitter = Splitter(max_line=8)
+    assert splitter.begins(b"data: 12")
+    assert not splitter.begins(b"data: 123")
+    splitter.feed(b"data")
+    assert not splitter.begins(b"data: 1")
+    splitter.feed(b": 1\n")
+    assert splitter.begins(b"data: 1")
+    splitter.feed(b"d")
+    splitter.end()
+    assert splitter.begins(b"data: 1")
