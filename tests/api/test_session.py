@@ -123,6 +123,7 @@ def test_a_stream_ends_when_its_token_does(start_app: StartApp) -> None:
     app = start_app(model="sim-stall2-d0", jwt_leeway=0.0)
     bora = Api(app, "보라")
     run_id = bora.start()
+    wait_until(lambda: bora.get(f"/api/runs/{run_id}").get_json()["status"] == "running")
     short = Api(app, None, headers={"Authorization": f"Bearer {make_token('보라', exp=time.time() + 1.2)}"})
     *_, last = frames(short.get(f"/api/runs/{run_id}/events"))
     assert last.event == "error" and last.json()["code"] == "unauthorized"

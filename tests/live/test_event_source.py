@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.live.conftest import Deployment, two_machines
-from tests.support.client import Answer
+from tests.support.client import Stream
 from tests.support.event_source import EventSource
 from tests.support.server import Server
 from tests.support.simulator import Simulator
@@ -152,10 +152,11 @@ def test_a_reload_finds_its_run_until_the_end_was_read(
     with user.open(path, at=deployment.one.url) as stream:
         stream.take(3)  # and the page is reloaded
     run_id = stream.headers["X-Sora-Run-Id"]
-    for place in deployment.places:
-        with user.open(path, at=place) as stream:
-            assert stream.headers["X-Sora-Run-Id"] == run_id
-            assert stream.take(3)[0].id.endswith(":1-2"), "from the start"
+    with simulator.held():
+        for place in deployment.places:
+            with user.open(path, at=place) as stream:
+                assert stream.headers["X-Sora-Run-Id"] == run_id
+                assert stream.take(3)[0].id.endswith(":1-2"), "from the start"
     user.ended(run_id)
     with user.open(path, at=deployment.two.url) as stream:
         assert stream.headers["X-Sora-Run-Id"] == run_id, "nobody has read the end"
@@ -181,13 +182,17 @@ def test_simultaneous_gets_are_one_generation(deployment: Deployment, simulator:
         simulator.clear()
         path = endpoint.path(f"동시에 {name}")
         with ThreadPoolExecutor(6) as pool:
-            answers: list[Answer] = list(
-                pool.map(lambda at, path=path: user.request(path, at=at), deployment.places * 2)
-            )
-        assert {answer.status for answer in answers} == {200}
-        assert len({answer.headers["X-Sora-Run-Id"] for answer in answers}) == 1
-        assert len({endpoint.text(Parser().feed(answer.body)) for answer in answers}) == 1
+            with simulator.held():
+                streams: list[Stream] = list(
+                    pool.map(lambda at, path=path: user.open(path, at=at), deployment.places * 2)
+                )
+            frames = list(pool.map(Stream.rest, streams))
+        assert {stream.status for stream in streams} == {200}
+        assert len({stream.headers["X-Sora-Run-Id"] for stream in streams}) == 1
+        assert len({endpoint.text(each) for each in frames}) == 1
         assert len(simulator.requests()) == 1
+        for stream in streams:
+            stream.close()
 
 
 def test_what_comes_with_a_position_or_only_looks_starts_nothing(
@@ -233,7 +238,9 @@ def test_a_question_that_was_put_wrongly_starts_nothing(deployment: Deployment, 
     assert user.runs() == simulator.requests() == []
 
 
-def test_an_answer_under_way_in_the_conversation_is_told_to_come_later(deployment: Deployment) -> None:
+def test_an_answer_under_way_in_the_conversation_is_told_to_come_later(
+    deployment: Deployment, simulator: Simulator
+) -> None:
     user = User(deployment.proxy, "바쁨")
 
     def path(question: str) -> str:
@@ -242,13 +249,15 @@ def test_an_answer_under_way_in_the_conversation_is_told_to_come_later(deploymen
     with user.open(path("처음")) as stream:
         stream.take(1)
         source = {"Accept": "text/event-stream"}
-        answer = user.request(path("둘째"), headers=source)
+        with simulator.held():
+            answer = user.request(path("둘째"), headers=source)
+            refused = user.request(path("둘째"))
         assert answer.status == 200
         parser = Parser()
         [frame] = parser.feed(answer.body)
         assert frame.event == "error" and frame.json()["code"] == "conversation_busy"
         assert parser.retry and parser.retry >= 1000 and not parser.last_event_id
-        assert user.request(path("둘째")).status == 409, "who does not ask by EventSource"
+        assert refused.status == 409, "who does not ask by EventSource"
         stream.rest()
     assert user.request(path("둘째"), headers=source).headers["X-Sora-Run-Id"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ class Simulator:
     """A running simulator. `url` is the base URL for a client, `…/v1`."""
 
     port: int
+    process: subprocess.Popen[bytes]
 
     @property
     def url(self) -> str:
@@ -36,26 +39,25 @@ class Simulator:
         """Forgets the requests."""
         request(self.url, _REQUESTS, method="DELETE")
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """No answer goes on, and none ends, before the end of the block, however slow the machine is."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
 
 @contextmanager
 def simulator() -> Iterator[Simulator]:
     """Runs `python -m sora.simulator` and waits until it answers."""
-    server = Simulator(process.free_port())
+    port = process.free_port()
     with tempfile.TemporaryDirectory(prefix="sora-simulator-") as directory:
         log = Path(directory) / "log"
-        running = process.start(
-            [
-                sys.executable,
-                "-m",
-                "sora.simulator",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                str(server.port),
-                "--with-parent",
-            ],
-            log=log,
-        )
+        command = ["-m", "sora.simulator", "--host", "127.0.0.1", "--port", str(port), "--with-parent"]
+        running = process.start([sys.executable, *command], log=log)
+        server = Simulator(port, running)
         try:
             wait_until(
                 lambda: running.poll() is not None or _healthy(server),
