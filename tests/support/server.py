@@ -15,13 +15,10 @@ from typing import Self
 
 from tests.support import process
 from tests.support.client import JWT_SECRET, request
+from tests.support.migrated import bring_up_to_date
 from tests.support.waiting import wait_until
 
 ENCRYPTION_KEYS = "test:" + base64.b64encode(bytes(range(32))).decode()
-
-
-# An up-to-date SQLite file without a row, once there was one: migrating takes longer than most tests.
-_migrated: dict[str, bytes] = {}
 
 
 class Server:
@@ -73,7 +70,7 @@ class Server:
 
     def __enter__(self) -> Self:
         try:
-            self._migrate()
+            bring_up_to_date(self.env["SORA_DATABASE_URL"], lambda: self.flask("db", "upgrade"))
             self.start()
         except BaseException:
             self._directory.cleanup()
@@ -89,18 +86,6 @@ class Server:
             self.stop(signal.SIGQUIT, timeout=3)
         finally:
             self._directory.cleanup()
-
-    def _migrate(self) -> None:
-        """Brings the database up to date; a new SQLite file becomes a copy of one that is."""
-        url = self.env["SORA_DATABASE_URL"]
-        file = Path(url.removeprefix("sqlite:///"))
-        if not url.startswith("sqlite:///") or file.exists():
-            self.flask("db", "upgrade")
-        elif (migrated := _migrated.get("sqlite")) is not None:
-            file.write_bytes(migrated)
-        else:
-            self.flask("db", "upgrade")
-            _migrated["sqlite"] = file.read_bytes()
 
     def flask(self, *command: str) -> str:
         """Runs `flask --app wsgi …` with the server's settings; its standard output."""
