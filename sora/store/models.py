@@ -71,6 +71,7 @@ class RunRow(Base):
         UniqueConstraint("owner", "idempotency_key"),
         Index(None, "worker", "status"),
         Index(None, "owner", "created_at"),
+        Index(None, "ended_at"),
         Index(None, "log_expires_at"),
         Index(None, "conversation_id", "turn"),
     )

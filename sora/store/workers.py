@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from sora.store.models import RunRow, WorkerRow
-from sora.store.runs import UNFINISHED, now
+from sora.store.runs import now
 
 # Made once: it runs in every round, and to make it takes longer than to run it.
 _BEAT = (
@@ -48,5 +48,5 @@ def give_up(session: Session, worker: str, *, lease: int | None = None) -> bool:
 
 def bury(session: Session) -> None:
     """Delete dead workers that have no unfinished run."""
-    busy = sa.select(RunRow.worker).where(RunRow.status.in_(UNFINISHED))
+    busy = sa.select(RunRow.worker).where(RunRow.ended_at.is_(None))
     session.execute(sa.delete(WorkerRow).where(~WorkerRow.alive, WorkerRow.id.not_in(busy)))

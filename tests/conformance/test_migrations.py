@@ -48,7 +48,7 @@ def test_migrating_again_changes_nothing(engine: sa.Engine) -> None:
     migrate(engine, "head")
 
     with engine.connect() as connection:
-        assert MigrationContext.configure(connection).get_current_heads() == ("0007",)
+        assert MigrationContext.configure(connection).get_current_heads() == ("0008",)
 
 
 def test_migrations_can_be_undone(engine: sa.Engine) -> None:
