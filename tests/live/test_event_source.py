@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -181,18 +182,15 @@ def test_simultaneous_gets_are_one_generation(deployment: Deployment, simulator:
     for name, endpoint in ENDPOINTS.items():
         simulator.clear()
         path = endpoint.path(f"동시에 {name}")
-        with ThreadPoolExecutor(6) as pool:
+        with ThreadPoolExecutor(6) as pool, ExitStack() as opened:
             with simulator.held():
-                streams: list[Stream] = list(
-                    pool.map(lambda at, path=path: user.open(path, at=at), deployment.places * 2)
-                )
+                asked = pool.map(lambda at, path=path: user.open(path, at=at), deployment.places * 2)
+                streams: list[Stream] = [opened.enter_context(stream) for stream in asked]
             frames = list(pool.map(Stream.rest, streams))
         assert {stream.status for stream in streams} == {200}
         assert len({stream.headers["X-Sora-Run-Id"] for stream in streams}) == 1
         assert len({endpoint.text(each) for each in frames}) == 1
         assert len(simulator.requests()) == 1
-        for stream in streams:
-            stream.close()
 
 
 def test_what_comes_with_a_position_or_only_looks_starts_nothing(

@@ -16,7 +16,7 @@ _templates: dict[sa.URL, str] = {}  # a PostgreSQL server's maintenance database
 
 
 def bring_up_to_date(url: str, upgrade: Callable[[], object]) -> None:
-    """Has this database the tables of the newest migration; `upgrade` runs the migrations, where there is nothing to copy."""
+    """Gives this database the tables of the newest migration; `upgrade` runs the migrations, where there is nothing to copy."""
     if url not in _up_to_date:
         (_file if url.startswith("sqlite:///") else _database)(url, upgrade)
         _up_to_date.add(url)
