@@ -69,29 +69,30 @@ def longest_task(site: Site, visit: Visit, browser: Browser) -> float:
         tab.send()
     for tab in tabs:
         tab.grows()
-    browser.start_tracing(categories=["disabled-by-default-devtools.timeline"])
+    # "-*": without it Chromium adds ten times as much, half a gigabyte that may take a minute to read.
+    browser.start_tracing(categories=["-*", "devtools.timeline", "disabled-by-default-devtools.timeline"])
     shown = {tab.until_ended(timeout=90) for tab in tabs}
     trace = json.loads(browser.stop_tracing())["traceEvents"]
     assert shown == {squeezed(run["text"]) for run in runs(site)[:2]} and all(
         len(text) > 10_000 for text in shown
     )
     threads: dict[Thread, list[dict[str, Any]]] = {}
+    drawn: set[Thread] = set()
     ticks = []
     for event in trace:
         if "tdur" not in event:
             continue
+        thread = event["pid"], event["tid"]
         if event["name"] == "RunTask":
-            threads.setdefault((event["pid"], event["tid"]), []).append(event)
-        elif event["args"].get("data", {}).get("functionName") == "tick":
-            ticks.append(event)
-    beside = {(event["pid"], event["tid"]) for event in ticks}
-    pages = [
-        threads[thread]
-        for event in trace
-        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
-        if (thread := (event["pid"], event["tid"])) in threads and thread not in beside
-        if len(threads[thread]) > 500
-    ]
+            threads.setdefault(thread, []).append(event)
+        elif event["name"] == "FunctionCall":
+            called = event["args"]["data"]
+            if called.get("functionName") == "tick":
+                ticks.append(event)
+            elif called.get("url", "").startswith(f"{site.url}/"):
+                drawn.add(thread)
+    # Chromium draws pages of its own beside ours, which are known by their scripts.
+    pages = [threads[thread] for thread in drawn]
     assert len(pages) == len(tabs) and len(ticks) > 10
     for tasks in pages:
         early, *_, late = fifths(tasks)
